@@ -12,5 +12,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("config")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-queueops.install(app)
+if hasattr(queueops, "install"):
+    queueops.install(app)
 app.autodiscover_tasks()
