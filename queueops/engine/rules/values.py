@@ -1,0 +1,147 @@
+"""Parsers of setting values: each returns the value, or raises ValueError that says what is wanted.
+
+They take what a settings module holds (numbers, lists) and what an environment variable holds (text).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+__all__ = [
+    "NAME",
+    "choice",
+    "flag",
+    "name",
+    "number",
+    "optional",
+    "patience",
+    "prefetch",
+    "routes",
+    "strings",
+    "text",
+    "url",
+    "whole",
+]
+
+#: Names of orgs, queues and resources. No ":" or blank: they are parts of Redis keys and packed records.
+NAME = re.compile(r"[A-Za-z0-9._@-]{1,128}")
+
+
+def choice(*allowed: str) -> Callable[[Any], Any]:
+    """One of `allowed`."""
+
+    def parse(value: Any) -> Any:
+        if value not in allowed:
+            raise ValueError("one of " + ", ".join(map(repr, allowed)))
+        return value
+
+    return parse
+
+
+def whole(least: int) -> Callable[[Any], int]:
+    """A whole number of at least `least`."""
+
+    def parse(value: Any) -> int:
+        text = isinstance(value, str) and value.strip().lstrip("-").isdigit()
+        number = int(value) if text else value
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise ValueError(f"a whole number of at least {least}")
+        return number
+
+    return parse
+
+
+def number(above: float, *, equal: bool = False) -> Callable[[Any], float]:
+    """A finite number above `above`, or from it on when `equal`."""
+
+    def parse(value: Any) -> float:
+        wanted = f"a number {'of at least' if equal else 'above'} {above:g}"
+        try:
+            number = float("nan") if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            raise ValueError(wanted) from None
+        # `not >` also refuses NaN; infinity would never end.
+        if not (number >= above if equal else number > above) or number == float("inf"):
+            raise ValueError(wanted)
+        return number
+
+    return parse
+
+
+def optional(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """None, or what `parse` takes."""
+    return lambda value: None if value is None else parse(value)
+
+
+def name(value: Any) -> str:
+    """A name of a queue, org or resource."""
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError('a name of 1 to 128 letters, digits and ". _ @ -"')
+    return value
+
+
+def strings(value: Any) -> tuple[str, ...]:
+    """A list of strings; text is split at commas."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    parts = tuple(value) if isinstance(value, Iterable) else (None,)
+    if not all(isinstance(part, str) for part in parts):
+        raise ValueError("a list of strings")
+    return parts
+
+
+def flag(value: Any) -> bool:
+    """A truth value."""
+    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on", "0", "false", "no", "off"):
+        return value.lower() in ("1", "true", "yes", "on")
+    if not isinstance(value, bool):
+        raise ValueError("True or False")
+    return value
+
+
+def prefetch(value: Any) -> Any:
+    """ "auto" or how many jobs to claim ahead."""
+    if value == "auto":
+        return value
+    try:
+        return whole(0)(value)
+    except ValueError:
+        raise ValueError('"auto" or a whole number of at least 0') from None
+
+
+def text(value: Any) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text")
+    return value
+
+
+def url(value: Any) -> str:
+    """Stock Celery's URL names the same server: only the scheme says whose broker it is."""
+    text = text(value)
+    for stock, ours in (("redis://", "queueops://"), ("rediss://", "queueopss://")):
+        if text.startswith(stock):
+            return ours + text.removeprefix(stock)
+    return text
+
+
+def routes(value: Any) -> Mapping[str, str]:
+    """Task names or globs and their queues."""
+    if not isinstance(value, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, str) for k, v in value.items()
+    ):
+        raise ValueError('a dict of {"task name or glob": "queue"}')
+    return MappingProxyType(dict(value))
+
+
+def patience(value: Any) -> Mapping[int, int]:
+    """Milliseconds by priority."""
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("a dict of {priority 0..10: milliseconds}")
+    for priority, ms in value.items():
+        if not isinstance(priority, int) or not 0 <= priority <= 10 or not isinstance(ms, int) or ms < 0:
+            raise ValueError("a dict of {priority 0..10: milliseconds}")
+    return MappingProxyType({int(k): int(v) for k, v in value.items()})

@@ -1,0 +1,134 @@
+"""Everything queueops raises, in one tree. A class's docstring is its default message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kombu.exceptions import OperationalError
+
+__all__ = [
+    "BrokerFull",
+    "BrokerUnavailable",
+    "ConfigurationError",
+    "InvalidMessage",
+    "InvalidOrg",
+    "InvalidPriority",
+    "InvalidResource",
+    "LimitInvalid",
+    "PayloadTooLarge",
+    "PublishError",
+    "QueueOpsError",
+    "ReplayRefused",
+    "RetentionRefused",
+    "StaleLease",
+    "UnknownQueue",
+]
+
+
+class QueueOpsError(Exception):
+    """queueops could not do what was asked."""
+
+    # Exceptions cross process borders as (class, args): `args` therefore stays what the constructor was
+    # given, and the sentence is made when somebody reads it.
+    def __str__(self) -> str:
+        if self.args:
+            return " ".join(str(part) for part in self.args)
+        return " ".join((type(self).__doc__ or "").split())
+
+
+class ConfigurationError(QueueOpsError):
+    """A setting has a value that queueops cannot work with."""
+
+
+class PublishError(QueueOpsError):
+    """The job was not published."""
+
+
+class UnknownQueue(PublishError):
+    """The job was not published: its queue is not declared."""
+
+    def __init__(self, queue: str = "", known: Iterable[str] = ()) -> None:
+        self.queue, self.known = queue, tuple(sorted(known))
+        super().__init__(queue, self.known)
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "none"
+        return (
+            f"Queue {self.queue!r} is not declared, so no worker would serve it. Known queues: {known}. "
+            'Declare it in QUEUEOPS["QUEUES"] or in task_queues.'
+        )
+
+
+class InvalidOrg(PublishError):
+    """The org's name is not 1 to 128 characters of letters, digits and ". _ @ -"."""
+
+    noun = "Org"
+
+    def __init__(self, name: object = None) -> None:
+        self.name = name
+        super().__init__(*(() if name is None else (name,)))
+
+    def __str__(self) -> str:
+        if self.name is None:
+            return super().__str__()
+        rule = '1 to 128 characters of letters, digits and ". _ @ -"'
+        return f"{self.noun} {self.name!r} is refused: a name is {rule}."
+
+
+class InvalidResource(InvalidOrg):
+    """The resource's name is not 1 to 128 characters of letters, digits and ". _ @ -"."""
+
+    noun = "Resource"
+
+
+class InvalidPriority(PublishError):
+    """The priority is out of its range."""
+
+    def __init__(self, value: object = None, allowed: str = "0 (sooner) to 10 (later)") -> None:
+        self.value, self.allowed = value, allowed
+        super().__init__(value, allowed)
+
+    def __str__(self) -> str:
+        return f"Priority {self.value!r} is refused: allowed is {self.allowed}."
+
+
+class PayloadTooLarge(PublishError):
+    """The message is larger than the limit."""
+
+    def __init__(self, size: int = 0, limit: int = 0) -> None:
+        self.size, self.limit = size, limit
+        super().__init__(size, limit)
+
+    def __str__(self) -> str:
+        return (
+            f"The message has {self.size:,} bytes, the limit is {self.limit:,}. Store the blob elsewhere "
+            "(file store, database row) and pass its key to the task."
+        )
+
+
+class InvalidMessage(PublishError):
+    """The message is not one that Celery could run."""
+
+
+class BrokerUnavailable(PublishError, OperationalError):
+    """The broker did not answer. Nothing is known to be lost; publish again when it is back."""
+
+
+class BrokerFull(BrokerUnavailable):
+    """The broker's memory is full, so it takes no new job. Jobs it holds still run and make room."""
+
+
+class LimitInvalid(QueueOpsError):
+    """The limit has a value that is not allowed."""
+
+
+class ReplayRefused(QueueOpsError):
+    """The dead letter cannot be replayed."""
+
+
+class RetentionRefused(QueueOpsError):
+    """The rows are younger than the retention; they are purged only by force."""
+
+
+class StaleLease(QueueOpsError):
+    """The lease has ended; another worker may hold the job. The result was not recorded in the broker."""
