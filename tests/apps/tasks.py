@@ -1,0 +1,121 @@
+"""Plain shared tasks that leave their runs in the ledger."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import AbstractContextManager
+from functools import cache
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore, Reject
+
+from tests.support.ledger import Ledger
+
+
+class Refused(Exception):
+    """A failure that another attempt may mend."""
+
+
+class Hopeless(Exception):
+    """A failure that no attempt mends."""
+
+
+@cache
+def ledger() -> Ledger:
+    """The ledger that the environment names."""
+    return Ledger(os.environ["LEDGER_URL"], os.environ["LEDGER_NAMESPACE"])
+
+
+def recorded(task: Task, job: str) -> AbstractContextManager[None]:
+    """Start and end of this run, with what the request knows."""
+    request = task.request
+    header = (request.get("headers") or {}).get("queueops") or request.get("queueops") or {}
+    return ledger().recorded(
+        job,
+        task_id=request.id,
+        retries=request.retries or 0,
+        org=header.get("org", ""),
+        worker=request.hostname or "",
+    )
+
+
+@shared_task(bind=True, name="ledger.run")
+def run(self: Task, job: str, seconds: float = 0.0) -> str:
+    """Take ``seconds``."""
+    with recorded(self, job):
+        time.sleep(seconds)
+    return job
+
+
+@shared_task(bind=True, name="ledger.hold")
+def hold(self: Task, job: str, gate: str, within: float = 60.0) -> bool:
+    """Stand still until the test opens ``gate``."""
+    with recorded(self, job):
+        return ledger().wait_at(gate, within=within)
+
+
+@shared_task(bind=True, name="ledger.hold_once", acks_late=False)
+def hold_once(self: Task, job: str, gate: str, within: float = 60.0) -> bool:
+    """As ``hold``, but never run twice."""
+    with recorded(self, job):
+        return ledger().wait_at(gate, within=within)
+
+
+@shared_task(bind=True, name="ledger.fail")
+def fail(self: Task, job: str, times: int = 1_000_000) -> None:
+    """Fail the first ``times`` runs."""
+    with recorded(self, job):
+        if ledger().starts(job) <= times:
+            raise Refused(f"{job} refused")
+
+
+@shared_task(bind=True, name="ledger.fail_for_good", no_retry=(Hopeless,))
+def fail_for_good(self: Task, job: str) -> None:
+    """Fail with an exception that the task lists as final."""
+    with recorded(self, job):
+        raise Hopeless(f"{job} is hopeless")
+
+
+@shared_task(
+    bind=True,
+    name="ledger.own_attempts",
+    autoretry_for=(Refused,),
+    max_retries=1,
+    retry_backoff=False,
+    default_retry_delay=0,
+)
+def own_attempts(self: Task, job: str) -> None:
+    """A task that counts its attempts itself, as plain Celery does."""
+    with recorded(self, job):
+        raise Refused(f"{job} refused")
+
+
+@shared_task(bind=True, name="ledger.leave")
+def leave(self: Task, job: str, how: str) -> None:
+    """End by one of Celery's own ways: ignore, reject, requeue."""
+    with recorded(self, job):
+        if how == "ignore":
+            raise Ignore
+        raise Reject("refused by the body", requeue=how == "requeue")
+
+
+@shared_task(bind=True, name="ledger.kill_process")
+def kill_process(self: Task, job: str) -> None:
+    """Die as an out-of-memory kill lets it: the process that runs the body is gone."""
+    with recorded(self, job):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(name="ledger.add")
+def add(x: int, y: int) -> int:
+    """x + y."""
+    return x + y
+
+
+@shared_task(bind=True, name="ledger.total")
+def total(self: Task, numbers: list[int], job: str = "") -> int:
+    """The sum of a chord's results, recorded: a chord's body must run once."""
+    with recorded(self, job):
+        return sum(numbers)
