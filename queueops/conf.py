@@ -132,7 +132,7 @@ _QUEUE_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "concurrency": values.optional(values.whole(0)),
     "fair_by": values.choice("time", "count"),
     "patience_ms": values.optional(values.patience),
-    "limits": dict,
+    "limits": values.mapping,
     "run_limit": values.optional(values.number(0)),
 }
 
@@ -170,7 +170,7 @@ def load(
     queues = _queues(settings.get("QUEUES") or {}, parsed["default_queue"], env, sources)
     if "QUEUES" in settings:
         sources["QUEUES"] = "settings QUEUEOPS"
-    if parsed["heartbeat_seconds"] * 2 > values["lease_seconds"]:
+    if parsed["heartbeat_seconds"] * 2 > parsed["lease_seconds"]:
         raise ConfigurationError(
             f"HEARTBEAT_SECONDS ({parsed['heartbeat_seconds']:g}) must be at most half of LEASE_SECONDS "
             f"({parsed['lease_seconds']:g}): a lease has to survive one lost renewal."

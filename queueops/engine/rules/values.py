@@ -14,6 +14,7 @@ __all__ = [
     "NAME",
     "choice",
     "flag",
+    "mapping",
     "name",
     "number",
     "optional",
@@ -45,8 +46,8 @@ def whole(least: int) -> Callable[[Any], int]:
     """A whole number of at least `least`."""
 
     def parse(value: Any) -> int:
-        text = isinstance(value, str) and value.strip().lstrip("-").isdigit()
-        number = int(value) if text else value
+        written = isinstance(value, str) and value.strip().lstrip("-").isdigit()
+        number = int(value) if written else value
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise ValueError(f"a whole number of at least {least}")
         return number
@@ -103,7 +104,7 @@ def flag(value: Any) -> bool:
 
 
 def prefetch(value: Any) -> Any:
-    """ "auto" or how many jobs to claim ahead."""
+    """How many jobs to claim ahead, or "auto"."""
     if value == "auto":
         return value
     try:
@@ -121,11 +122,18 @@ def text(value: Any) -> str:
 
 def url(value: Any) -> str:
     """Stock Celery's URL names the same server: only the scheme says whose broker it is."""
-    text = text(value)
+    given = text(value)
     for stock, ours in (("redis://", "queueops://"), ("rediss://", "queueopss://")):
-        if text.startswith(stock):
-            return ours + text.removeprefix(stock)
-    return text
+        if given.startswith(stock):
+            return ours + given.removeprefix(stock)
+    return given
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A dict."""
+    if not isinstance(value, Mapping):
+        raise ValueError("a dict")
+    return value
 
 
 def routes(value: Any) -> Mapping[str, str]:
