@@ -1,8 +1,8 @@
 """What really ran: every run of a job leaves its start and its end on a server of its own.
 
-The broker under test says what it believes; the ledger says what happened. A job that ran twice has two starts, a
-lost one has none, and the order of the entries gives how many ran side by side. One list in one server: entries of
-all processes stand in the order in which they were written.
+The broker under test says what it believes; the ledger says what happened. A job that ran twice has two
+starts, a lost one has none, and the order of the entries gives how many ran side by side. One list in one
+server: entries of all processes stand in the order in which they were written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import redis
 
 @dataclass(frozen=True)
 class Entry:
-    """One line: ``event`` is start, end or error; ``at`` is Unix time in seconds, ``pid`` the process that ran it."""
+    """One line: ``event`` is start, end or error; ``at`` is Unix time in seconds, ``pid`` the process that
+    ran it."""
 
     event: str
     job: str
@@ -33,7 +34,8 @@ class Entry:
 
 
 class Ledger:
-    """The writer's and the reader's side of one test's entries, kept apart from other tests' by ``namespace``."""
+    """The writer's and the reader's side of one test's entries, kept apart from other tests' by
+    ``namespace``."""
 
     def __init__(self, url: str, namespace: str) -> None:
         self.url = url
@@ -65,7 +67,8 @@ class Ledger:
         self.write("end", job, **facts)
 
     def wait_at(self, gate: str, *, within: float) -> bool:
-        """Stand still until the test opens ``gate``, at most ``within`` seconds; return whether it was opened."""
+        """Stand still until the test opens ``gate``, at most ``within`` seconds; return whether it was
+        opened."""
         # BLMOVE puts the mark back, so that one opening lets everybody through.
         mark = self.client.blmove(self._key(f"gate:{gate}"), self._key(f"gate:{gate}"), timeout=within)
         return mark is not None
@@ -123,8 +126,8 @@ class Ledger:
         assert not strangers, f"entries that nobody asked for: {strangers[:5]}"
 
     def most_at_once(self, matching: Callable[[Entry], bool] = lambda entry: True) -> int:
-        """The largest number of matching jobs that ran side by side. A job that started again counts once: its
-        earlier run was killed."""
+        """The largest number of matching jobs that ran side by side. A job that started again counts once:
+        its earlier run was killed."""
         running: set[str] = set()
         most = 0
         for entry in filter(matching, self.entries()):

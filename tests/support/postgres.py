@@ -21,7 +21,8 @@ USER = "queueops"
 
 
 def binaries() -> Path:
-    """Return the folder that holds ``initdb`` and ``postgres``, newest first; raise LookupError without one."""
+    """Return the folder that holds ``initdb`` and ``postgres``, newest first; raise LookupError without
+    one."""
     on_path = shutil.which("initdb")
     # A link on the path leads to the folder where the server's other programs are.
     candidates = [Path(on_path).resolve().parent] if on_path else []

@@ -1,7 +1,7 @@
 """A TCP proxy in front of a server that does, on command, what networks do.
 
-It runs an event loop in a thread of its own; every command below may be called from the test's thread and has taken
-effect when it returns.
+It runs an event loop in a thread of its own; every command below may be called from the test's thread and
+has taken effect when it returns.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from .ports import HOST, free_port
 class Valkey:
     """One server on a port of its own, with its files in a folder of its own.
 
-    With ``durable`` it keeps an append-only file and syncs it before every answer, so that nothing it has confirmed
-    is lost by a kill: what a test counts afterwards was lost by us.
+    With ``durable`` it keeps an append-only file and syncs it before every answer, so that nothing it has
+    confirmed is lost by a kill: what a test counts afterwards was lost by us.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -55,7 +55,8 @@ class Valkey:
             try:
                 server.start(timeout=20)
             except Exception:
-                # Somebody took the port between the look and the bind; a port that clients know cannot be changed.
+                # Somebody took the port between the look and the bind; a port that clients know cannot be
+                # changed.
                 if self.port or attempt == 4:
                     raise
                 continue

@@ -85,7 +85,8 @@ class Worker:
                 env=environment(settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A session of its own: its children die with it, and Ctrl-C in the terminal does not reach it.
+                # A session of its own: its children die with it, and Ctrl-C in the terminal does not reach
+                # it.
                 start_new_session=True,
             )
 
@@ -117,7 +118,8 @@ class Worker:
         os.kill(self.pid, number)
 
     def send_all(self, number: signal.Signals) -> None:
-        """Send a signal to the main process and to its children, as a container that is stopped or frozen does."""
+        """Send a signal to the main process and to its children, as a container that is stopped or frozen
+        does."""
         os.killpg(self.pid, number)
 
     def terminate(self) -> None:
