@@ -1,7 +1,7 @@
 """kombu's own integration classes for Redis, over whatever broker ``TEST_BROKER`` names.
 
-They are subclassed from upstream's Redis file, not from the bases: its ``PRIORITY_ORDER`` and its own versions
-of the priority tests (one message a ``drain_events``) are what a Redis transport is held to.
+They are subclassed from upstream's Redis file, not from the bases: its ``PRIORITY_ORDER`` and its own
+versions of the priority tests (one message a ``drain_events``) are what a Redis transport is held to.
 """
 
 from __future__ import annotations
