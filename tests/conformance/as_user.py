@@ -11,23 +11,35 @@ from typing import Any
 
 from celery import Celery
 from celery.contrib.testing import app as testing
+from django.conf import settings
+from t.integration import django_settings as upstream
 
 import queueops
 import queueops.transport
 
+# What a project writes that wants Celery's own behaviour: its one queue, and no retries it did not ask for. The
+# rest is upstream's: its Django tests read these settings too.
+settings.configure(
+    **{name: value for name, value in vars(upstream).items() if name.isupper()},
+    QUEUEOPS={
+        "QUEUES": {"celery": {}, "critical": None, "standard": None, "bulk": None},
+        "DEFAULT_QUEUE": "celery",
+        "RETRY_POLICIES": {"celery": {"attempts": 1}},
+    },
+)
 queueops.transport.register()
 
 
-class InstalledApp(testing.TestApp):
-    """Celery's app for tests with queueops installed."""
+_create = testing.TestApp
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        queueops.install(self)
+
+def installed_app(*args: Any, **kwargs: Any) -> Celery:
+    """Create one of Celery's apps for tests, with queueops installed."""
+    return queueops.install(_create(*args, **kwargs))
 
 
 # The fixtures import the name when they run, so that this replaces it in all of them.
-testing.TestApp = InstalledApp
+testing.TestApp = installed_app
 
 if "APP" in os.environ:
     app = Celery("as_user", set_as_current=False)
