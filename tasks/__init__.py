@@ -1,0 +1,1 @@
+"""The project's own tasks: a Django app whose work runs on queueops."""
