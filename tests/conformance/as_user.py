@@ -1,4 +1,4 @@
-"""A user's project for Celery's suite: a pytest plugin, and the app module of the workers its tests start.
+"""A pytest plugin that runs Celery's suite as a project with queueops.
 
 Upstream's fixtures build their apps from ``TestApp``; each one is installed right after its creation, exactly
 where a project calls ``queueops.install(app)``.
@@ -6,7 +6,6 @@ where a project calls ``queueops.install(app)``.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from celery import Celery
@@ -17,8 +16,8 @@ from t.integration import django_settings as upstream
 import queueops
 import queueops.transport
 
-# What a project writes that wants Celery's own behaviour: its one queue, and no retries it did not ask for. The
-# rest is upstream's: its Django tests read these settings too.
+# What a project writes that wants Celery's own behaviour: its one queue, and no retries it did not ask for.
+# The rest is upstream's: its Django tests read these settings too.
 settings.configure(
     **{name: value for name, value in vars(upstream).items() if name.isupper()},
     QUEUEOPS={
@@ -28,7 +27,6 @@ settings.configure(
     },
 )
 queueops.transport.register()
-
 
 _create = testing.TestApp
 
@@ -40,7 +38,3 @@ def installed_app(*args: Any, **kwargs: Any) -> Celery:
 
 # The fixtures import the name when they run, so that this replaces it in all of them.
 testing.TestApp = installed_app
-
-if "APP" in os.environ:
-    app = Celery("as_user", set_as_current=False)
-    queueops.install(app)

@@ -69,7 +69,7 @@ class Suite:
         }
         if scheme == OURS:
             # Read by the `celery` command as -A: workers that tests start by hand load our app as users' do.
-            env["APP"] = "tests.conformance.as_user"
+            env["APP"] = "tests.conformance.app"
         return env
 
     def _plugins(self, scheme: str) -> list[str]:
