@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import environ
 
-DEFAULT_PORT = 6390  # not 6379: a Redis that is already installed keeps its port
+from deploy.local.ports import HOST, port
 
 # Addresses that hosts hand out name the server; ours name the transport. What follows the scheme stays as it is.
 SCHEMES = {
@@ -15,12 +15,14 @@ SCHEMES = {
 }
 
 
+def external_url(env: environ.Env) -> str:
+    """What QUEUEOPS_BROKER_URL, else REDIS_URL, names; "" when the embedded broker is meant."""
+    return translate(env.str("QUEUEOPS_BROKER_URL", default="") or env.str("REDIS_URL", default=""))
+
+
 def broker_url(env: environ.Env) -> str:
-    """The broker's URL: QUEUEOPS_BROKER_URL, else REDIS_URL, else the embedded server on BROKER_PORT."""
-    named = env.str("QUEUEOPS_BROKER_URL", default="") or env.str("REDIS_URL", default="")
-    if named:
-        return translate(named)
-    return f"queueops://127.0.0.1:{env.int('BROKER_PORT', default=DEFAULT_PORT)}/0"
+    """The broker's URL: the external one, else the embedded server of the local stack."""
+    return external_url(env) or f"queueops://{HOST}:{port('BROKER_PORT')}/0"
 
 
 def translate(url: str) -> str:

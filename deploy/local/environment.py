@@ -2,14 +2,16 @@
 
     python3 deploy/local/environment.py requirements.txt
 
-pip installs uv into the new environment and uv installs the rest, which takes seconds instead of a minute; where uv
+It also writes a .env with fresh secrets when there is none. pip installs uv into the new environment and uv installs the rest, which takes seconds instead of a minute; where uv
 cannot be had or cannot reach the index, pip does all of it.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +32,9 @@ def main(argv: list[str]) -> int:
     if not has_pip():
         print("This Python brings neither ensurepip nor pip (on Debian: apt install python3-venv).", file=sys.stderr)
         return 1
+    write_secrets()
     print(f"Installing {requirements.name} into .venv ...", flush=True)
-    if install_uv(requirements) and run(PYTHON.with_name("uv"), "pip", "install", "-q", "-r", requirements, quiet=True) == 0:
+    if install_uv() and run(PYTHON.with_name("uv"), "pip", "install", "-q", "-r", requirements, quiet=True) == 0:
         return 0
     return run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements)
 
@@ -50,11 +53,22 @@ def has_pip() -> bool:
     return run(PYTHON, "-m", "pip", "--version", quiet=True) == 0
 
 
-def install_uv(requirements: Path) -> bool:
+def install_uv() -> bool:
     """True when the uv that requirements-dev.txt pins could be installed."""
     pinned = re.search(r"^uv==\S+", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE)
     wanted = pinned.group() if pinned else "uv"
     return run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", wanted, quiet=True) == 0
+
+
+def write_secrets() -> None:
+    """Put a key for Django and a login for Flower into .env, readable by its owner only; an existing one stays."""
+    lines = [f"SECRET_KEY={secrets.token_urlsafe(48)}", f"FLOWER_BASIC_AUTH=admin:{secrets.token_urlsafe(12)}"]
+    try:
+        file = os.open(ROOT / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(file, "w") as env:
+        env.write("# Made by make; .env.example names what else may stand here.\n" + "\n".join(lines) + "\n")
 
 
 def run(*command: object, quiet: bool = False) -> int:

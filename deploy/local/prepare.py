@@ -1,0 +1,80 @@
+"""What the stack needs before it starts: tables, static files, somebody who can log in.
+
+    python -m deploy.local.prepare password        sets a new password for the admin user and prints it
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+
+import django
+
+
+def prepare() -> str | None:
+    """Migrate, collect static files and see to the admin user; answers the password if one was made up."""
+    load_django()
+    from django.conf import settings
+    from django.core.management import call_command
+
+    call_command("migrate", interactive=False, verbosity=1)
+    if not settings.DEBUG:  # with DEBUG they are served from where they lie
+        call_command("collectstatic", interactive=False, verbosity=0)
+    return ensure_admin()
+
+
+def ensure_admin() -> str | None:
+    """Create the admin user when nobody can administer yet; answers the password if one was made up."""
+    users = user_model()
+    if users.objects.filter(is_superuser=True, is_active=True).exists():
+        return None
+    given = os.environ.get("ADMIN_PASSWORD")
+    password = given or new_password()
+    users.objects.create_superuser(admin_name(), email="", password=password)
+    return None if given else password
+
+
+def set_password() -> tuple[str, str]:
+    """Give the admin user the password from ADMIN_PASSWORD, or a new one; answers (user, password).
+
+    Creates the user when there is none.
+    """
+    users = user_model()
+    password = os.environ.get("ADMIN_PASSWORD") or new_password()
+    user = users.objects.filter(username=admin_name()).first()
+    if user is None:
+        users.objects.create_superuser(admin_name(), email="", password=password)
+    else:
+        user.set_password(password)
+        user.save(update_fields=["password"])
+    return admin_name(), password
+
+
+def admin_name() -> str:
+    return os.environ.get("ADMIN_USER") or "admin"
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(12)
+
+
+def user_model():  # type: ignore[no-untyped-def]
+    from django.contrib.auth import get_user_model
+
+    return get_user_model()
+
+
+def load_django() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["password"]:
+        raise SystemExit(__doc__)
+    load_django()
+    from django.core.management import call_command
+
+    call_command("migrate", interactive=False, verbosity=0)
+    print("user {}, password {}".format(*set_password()))
