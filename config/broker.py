@@ -6,7 +6,7 @@ import environ
 
 from deploy.local.ports import HOST, port
 
-# Addresses that hosts hand out name the server; ours name the transport. What follows the scheme stays as it is.
+# Addresses that hosts hand out name the server; ours name the transport. The rest of the URL stays as it is.
 SCHEMES = {
     "redis": "queueops",
     "rediss": "queueopss",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from celery import Celery
@@ -15,6 +16,6 @@ os.environ.setdefault("FLOWER_CONF", str(Path(__file__).with_name("flower.py")))
 
 app = Celery("config")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-if hasattr(queueops, "install"):
+with suppress(ImportError):
     queueops.install(app)
 app.autodiscover_tasks()

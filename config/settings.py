@@ -1,8 +1,8 @@
 """Settings of the project around queueops.
 
-Everything that differs between machines comes from the environment or from a file `.env` beside manage.py (made by
-`make up`; `.env.example` names what may stand in it). Without DEBUG there is no default for a secret: the project
-refuses to start instead of running with one that everybody knows.
+Everything that differs between machines comes from the environment or from a file `.env` beside manage.py (made
+by `make up`; `.env.example` names what may stand in it). Without DEBUG there is no default for a secret: the
+project refuses to start instead of running with one that everybody knows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ VAR_DIR.mkdir(parents=True, exist_ok=True)
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="insecure-only-for-debug" if DEBUG else "")
 if not SECRET_KEY:
-    raise ImproperlyConfigured("SECRET_KEY is not set. Set it in the environment or in .env, or set DEBUG=true on your own machine.")
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. Set it in the environment or in .env, or set DEBUG=true on your own machine."
+    )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -72,7 +74,7 @@ TEMPLATES = [
     },
 ]
 
-# --- Database -------------------------------------------------------------------------------------------------------
+# Database
 
 if env.str("DATABASE_URL", default=""):
     DATABASES = {"default": {**env.db_url("DATABASE_URL"), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
@@ -82,8 +84,8 @@ else:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": VAR_DIR / "db.sqlite3",
             "OPTIONS": {
-                # A transaction that reads before it writes cannot wait for the lock when it started as DEFERRED: it
-                # fails at once. IMMEDIATE takes the lock first, and then the timeout (seconds) applies.
+                # A transaction that reads before it writes cannot wait for the lock when it started as DEFERRED:
+                # it fails at once. IMMEDIATE takes the lock first, and then the timeout (seconds) applies.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -92,7 +94,7 @@ else:
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- People and pages -----------------------------------------------------------------------------------------------
+# People and pages
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -123,7 +125,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 
-# --- Celery ---------------------------------------------------------------------------------------------------------
+# Celery
 
 CELERY_BROKER_URL = broker_url(env)
 CELERY_RESULT_BACKEND = "django-db"

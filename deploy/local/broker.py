@@ -13,15 +13,15 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
+from typing import NoReturn
 
 from deploy.local.paths import VAR
 from deploy.local.ports import HOST, complaints, port
 
 OLDEST = (6, 2)
 NO_SERVER = (
-    "There is no Valkey to start: install valkey-server or redis-server 6.2 or later, or set QUEUEOPS_BROKER_URL."
+    "No Valkey to start: install valkey-server or redis-server 6.2 or later, or set QUEUEOPS_BROKER_URL."
 )
 DATA = VAR / "valkey"
 LOG = DATA / "valkey.log"
@@ -41,18 +41,19 @@ maxmemory-policy noeviction
 """
 
 
-def main() -> int:
-    """Become the server; answers only when that is impossible."""
+def main() -> NoReturn:
+    """Become the server; raises SystemExit when that is impossible."""
     taken = complaints(["BROKER_PORT"])
     server = find_server()
     if taken or server is None:
-        print("\n".join(taken) or NO_SERVER, file=sys.stderr)
-        return 1
+        raise SystemExit("\n".join(taken) or NO_SERVER)
     DATA.mkdir(parents=True, exist_ok=True)
     path = DATA / "valkey.conf"
-    path.write_text(CONFIGURATION.format(host=HOST, port=port("BROKER_PORT"), data=quoted(DATA), log=quoted(LOG)))
+    path.write_text(
+        CONFIGURATION.format(host=HOST, port=port("BROKER_PORT"), data=quoted(DATA), log=quoted(LOG))
+    )
     print(f"{server.name} listens on {HOST}:{port('BROKER_PORT')}, log in {LOG}", flush=True)
-    # No wrapper stays behind: the signal that ends this process reaches the server itself, which then writes its file.
+    # No wrapper stays behind: the signal that ends this process reaches the server, which then writes its file.
     os.execv(server, [str(server), str(path)])
 
 
@@ -112,4 +113,4 @@ def quoted(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -2,8 +2,9 @@
 
     python3 deploy/local/environment.py requirements.txt
 
-It also writes a .env with fresh secrets when there is none. pip installs uv into the new environment and uv installs the rest, which takes seconds instead of a minute; where uv
-cannot be had or cannot reach the index, pip does all of it.
+It also writes a .env with fresh secrets when there is none. pip installs uv into the new environment and uv
+installs the rest, which takes seconds instead of a minute; where uv cannot be had or cannot reach the index, pip
+does it all.
 """
 
 from __future__ import annotations
@@ -24,23 +25,32 @@ PYTHON = VENV / "bin" / "python"
 def main(argv: list[str]) -> int:
     """Install the requirement file named in argv into .venv; answers the exit code of the last installer."""
     if sys.version_info < (3, 11):  # noqa: UP036  the interpreter that `make` found may be older than the project's
-        print(f"queueops needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}.", file=sys.stderr)
+        print(
+            f"queueops needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}.",
+            file=sys.stderr,
+        )
         print("Name another one: make PYTHON=/path/to/python3.11 ...", file=sys.stderr)
         return 1
     requirements = ROOT / argv[0]
     create_environment()
     if not has_pip():
-        print("This Python brings neither ensurepip nor pip (on Debian: apt install python3-venv).", file=sys.stderr)
+        print(
+            "This Python brings neither ensurepip nor pip (on Debian: apt install python3-venv).",
+            file=sys.stderr,
+        )
         return 1
     write_secrets()
     print(f"Installing {requirements.name} into .venv ...", flush=True)
-    if install_uv() and run(PYTHON.with_name("uv"), "pip", "install", "-q", "-r", requirements, quiet=True) == 0:
+    if (
+        install_uv()
+        and run(PYTHON.with_name("uv"), "pip", "install", "-q", "-r", requirements, quiet=True) == 0
+    ):
         return 0
     return run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements)
 
 
 def create_environment() -> None:
-    """Make .venv; also where ensurepip was split off, as Debian does, if a pip for the outer Python exists."""
+    """Make .venv; also where ensurepip was split off, as Debian does, if the outer Python has a pip."""
     if PYTHON.exists() and has_pip():
         return
     if importlib.util.find_spec("ensurepip") is not None and run(sys.executable, "-m", "venv", VENV) == 0:
@@ -61,8 +71,11 @@ def install_uv() -> bool:
 
 
 def write_secrets() -> None:
-    """Put a key for Django and a login for Flower into .env, readable by its owner only; an existing one stays."""
-    lines = [f"SECRET_KEY={secrets.token_urlsafe(48)}", f"FLOWER_BASIC_AUTH=admin:{secrets.token_urlsafe(12)}"]
+    """Put a key for Django and a login for Flower into .env, for its owner's eyes; an existing one stays."""
+    lines = [
+        f"SECRET_KEY={secrets.token_urlsafe(48)}",
+        f"FLOWER_BASIC_AUTH=admin:{secrets.token_urlsafe(12)}",
+    ]
     try:
         file = os.open(ROOT / ".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -74,7 +87,9 @@ def write_secrets() -> None:
 def run(*command: object, quiet: bool = False) -> int:
     output = subprocess.DEVNULL if quiet else None
     try:
-        return subprocess.run([str(part) for part in command], cwd=ROOT, stdout=output, stderr=output).returncode
+        return subprocess.run(
+            [str(part) for part in command], cwd=ROOT, stdout=output, stderr=output
+        ).returncode
     except OSError:
         return 127
 

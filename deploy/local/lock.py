@@ -15,11 +15,13 @@ class AlreadyRunning(Exception):
     def __init__(self, pid: int | None) -> None:
         self.pid = pid
         stop = f"or with: kill {pid}" if pid else ""
-        super().__init__(f"The stack is already running (pid {pid}). Stop it with Ctrl-C where it runs {stop}".strip())
+        super().__init__(
+            f"The stack is already running (pid {pid}). Stop it with Ctrl-C where it runs {stop}".strip()
+        )
 
 
 class Lock:
-    """Held from `acquire` to the end of this process, however it ends: the kernel lets go, not a clean-up handler."""
+    """Held from `acquire` to the end of this process, however it ends: the kernel lets go, not a handler."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

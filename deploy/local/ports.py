@@ -54,7 +54,7 @@ def suggestion(number: int) -> int:
 
 
 def owner(number: int) -> str:
-    """"name (pid 123)" of the process that listens on the port; "" where the system does not tell."""
+    """ "name (pid 123)" of the process that listens on the port; "" where the system does not tell."""
     inodes = listening_inodes(number)
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -67,7 +67,7 @@ def owner(number: int) -> str:
 
 
 def listening_inodes(number: int) -> set[str]:
-    """The sockets that listen on the port, named as /proc/PID/fd names them; empty where there is no /proc."""
+    """The sockets that listen on the port, named as in /proc/PID/fd; empty where there is no /proc."""
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:

@@ -1,6 +1,6 @@
 """What the stack needs before it starts: tables, static files, somebody who can log in.
 
-    python -m deploy.local.prepare password        sets a new password for the admin user and prints it
+python -m deploy.local.prepare password        sets a new password for the admin user and prints it
 """
 
 from __future__ import annotations

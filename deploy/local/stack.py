@@ -1,6 +1,6 @@
 """`make up` and `make dev`: prepare, start everything in the Procfile, keep it running, stop it cleanly.
 
-    python -m deploy.local.stack up|dev
+python -m deploy.local.stack up|dev
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
 
 
 def set_environment(mode: str) -> None:
-    """Defaults of the local stack, for this process and all that it starts; the environment and .env come first."""
+    """Defaults of the local stack, for this process and all it starts; the environment and .env come first."""
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ["PYTHONUNBUFFERED"] = "1"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -121,7 +121,11 @@ def start_others(supervisor: Supervisor, commands: dict[str, str], lock: Lock) -
 def addresses(commands: dict[str, str], password: str | None) -> str:
     """What is where, and how to log in."""
     login = f"user {admin_name()}, "
-    login += f"password {password} (not shown again)" if password else "password as set; `make password` sets a new one"
+    login += (
+        f"password {password} (not shown again)"
+        if password
+        else "password as set; `make password` sets a new one"
+    )
     rows = [("admin", f"http://{HOST}:{port('WEB_PORT')}/admin/", login)]
     if "flower" in commands:
         rows.append(("Flower", f"http://{HOST}:{port('FLOWER_PORT')}/", "login: FLOWER_BASIC_AUTH in .env"))

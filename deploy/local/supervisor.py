@@ -1,7 +1,8 @@
 """Run processes together, show their output, and stop them in the right order.
 
-honcho prints the lines and reads the Procfile. Its manager is not used because it ends everything at once and kills
-after five seconds: a worker has to give back what it claimed and finish what it runs while the broker is still there.
+honcho prints the lines and reads the Procfile. Its manager is not used because it ends everything at once and
+kills after five seconds: a worker has to give back what it claimed and finish what it runs while the broker is
+still there.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Supervisor:
         self.signals += 1
 
     def start(self, name: str, command: str) -> None:
-        """Start a shell command in a session of its own; Ctrl-C in the terminal then reaches only the supervisor."""
+        """Start a shell command in a session of its own, so that Ctrl-C reaches only the supervisor."""
         process = subprocess.Popen(
             f"exec {command}",  # exec: otherwise the shell gets the signals that are meant for the program
             shell=True,
@@ -95,8 +96,10 @@ class Supervisor:
         return not ended
 
     def stop(self, *stages: list[str]) -> None:
-        """End the named processes, one stage after the other has ended. A second signal, or a stage that takes longer
-        than stop_seconds, kills."""
+        """End the named processes, each stage when the one before has ended.
+
+        A second signal, or a stage that takes longer than stop_seconds, kills.
+        """
         for stage in stages:
             if names := self.running(stage):
                 self.say(f"stopping {', '.join(names)}")
