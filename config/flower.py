@@ -1,8 +1,8 @@
 """Flower's configuration, executed by Flower itself: `celery -A config flower`.
 
 Flower can revoke tasks and stop workers, so it is never open: without FLOWER_BASIC_AUTH it starts only with
-DEBUG. Its broker tab reads the length of the Redis list named after each queue; the broker keeps those lists as
-long as the queues really are.
+DEBUG. Its broker tab reads the length of the Redis list named after each queue; the broker keeps those
+lists as long as the queues really are.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Settings of the project around queueops.
 
-Everything that differs between machines comes from the environment or from a file `.env` beside manage.py (made
-by `make up`; `.env.example` names what may stand in it). Without DEBUG there is no default for a secret: the
-project refuses to start instead of running with one that everybody knows.
+Everything that differs between machines comes from the environment or from a file `.env` beside manage.py
+(made by `make up`; `.env.example` names what may stand in it). Without DEBUG there is no default for a secret:
+the project refuses to start instead of running with one that everybody knows.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ else:
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": VAR_DIR / "db.sqlite3",
             "OPTIONS": {
-                # A transaction that reads before it writes cannot wait for the lock when it started as DEFERRED:
-                # it fails at once. IMMEDIATE takes the lock first, and then the timeout (seconds) applies.
+                # A transaction that reads before it writes cannot wait for the lock when it started as
+                # DEFERRED: it fails at once. IMMEDIATE takes the lock first, and then the timeout (seconds)
+                # applies.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",

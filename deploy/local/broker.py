@@ -53,7 +53,7 @@ def main() -> NoReturn:
         CONFIGURATION.format(host=HOST, port=port("BROKER_PORT"), data=quoted(DATA), log=quoted(LOG))
     )
     print(f"{server.name} listens on {HOST}:{port('BROKER_PORT')}, log in {LOG}", flush=True)
-    # No wrapper stays behind: the signal that ends this process reaches the server, which then writes its file.
+    # No wrapper stays behind: the signal that ends this process reaches the server itself.
     os.execv(server, [str(server), str(path)])
 
 

@@ -3,8 +3,8 @@
     python3 deploy/local/environment.py requirements.txt
 
 It also writes a .env with fresh secrets when there is none. pip installs uv into the new environment and uv
-installs the rest, which takes seconds instead of a minute; where uv cannot be had or cannot reach the index, pip
-does it all.
+installs the rest, which takes seconds instead of a minute; where uv cannot be had or cannot reach the
+index, pip does it all.
 """
 
 from __future__ import annotations

@@ -8,8 +8,12 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from typing import TYPE_CHECKING
 
 import django
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User, UserManager
 
 
 def prepare() -> str | None:
@@ -26,12 +30,12 @@ def prepare() -> str | None:
 
 def ensure_admin() -> str | None:
     """Create the admin user when nobody can administer yet; answers the password if one was made up."""
-    users = user_model()
-    if users.objects.filter(is_superuser=True, is_active=True).exists():
+    users = admin_users()
+    if users.filter(is_superuser=True, is_active=True).exists():
         return None
     given = os.environ.get("ADMIN_PASSWORD")
     password = given or new_password()
-    users.objects.create_superuser(admin_name(), email="", password=password)
+    users.create_superuser(admin_name(), email="", password=password)
     return None if given else password
 
 
@@ -40,11 +44,11 @@ def set_password() -> tuple[str, str]:
 
     Creates the user when there is none.
     """
-    users = user_model()
+    users = admin_users()
     password = os.environ.get("ADMIN_PASSWORD") or new_password()
-    user = users.objects.filter(username=admin_name()).first()
+    user = users.filter(username=admin_name()).first()
     if user is None:
-        users.objects.create_superuser(admin_name(), email="", password=password)
+        users.create_superuser(admin_name(), email="", password=password)
     else:
         user.set_password(password)
         user.save(update_fields=["password"])
@@ -59,10 +63,11 @@ def new_password() -> str:
     return secrets.token_urlsafe(12)
 
 
-def user_model():  # type: ignore[no-untyped-def]
-    from django.contrib.auth import get_user_model
+def admin_users() -> UserManager[User]:
+    """The rows of people; only the project's own user model, Django's, is meant."""
+    from django.contrib.auth.models import User
 
-    return get_user_model()
+    return User.objects
 
 
 def load_django() -> None:

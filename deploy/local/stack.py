@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
 
 
 def set_environment(mode: str) -> None:
-    """Defaults of the local stack, for this process and all it starts; the environment and .env come first."""
+    """Defaults of the local stack for this process and all it starts; environment and .env come first."""
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ["PYTHONUNBUFFERED"] = "1"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

@@ -1,8 +1,8 @@
 """Run processes together, show their output, and stop them in the right order.
 
-honcho prints the lines and reads the Procfile. Its manager is not used because it ends everything at once and
-kills after five seconds: a worker has to give back what it claimed and finish what it runs while the broker is
-still there.
+honcho prints the lines and reads the Procfile. Its manager is not used because it ends everything at once
+and kills after five seconds: a worker has to give back what it claimed and finish what it runs while the
+broker is still there.
 """
 
 from __future__ import annotations
