@@ -28,7 +28,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_secret(self) -> str:
         """Return the new secret, or the present one where the field was left empty."""
-        return self.cleaned_data["secret"] or self.instance.secret
+        return str(self.cleaned_data["secret"] or self.instance.secret)
 
 
 @admin.register(Endpoint)
