@@ -1,7 +1,7 @@
 """Settings of the project around queueops.
 
 Everything that differs between machines comes from the environment or from a file `.env` beside manage.py
-(made by `make up`; `.env.example` names what may stand in it). Without DEBUG there is no default for a secret:
+(made by `make up`; `.env.example` names what may stand in it). Without DEBUG no secret has a default:
 the project refuses to start instead of running with one that everybody knows.
 """
 
