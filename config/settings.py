@@ -25,7 +25,7 @@ VAR_DIR = Path(env.str("QUEUEOPS_VAR", default=str(BASE_DIR / "var")))
 VAR_DIR.mkdir(parents=True, exist_ok=True)
 
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = env.str("SECRET_KEY", default="insecure-only-for-debug" if DEBUG else "")
+SECRET_KEY = env.str("SECRET_KEY", default="") or ("insecure-only-for-debug" if DEBUG else "")
 if not SECRET_KEY:
     raise ImproperlyConfigured(
         "SECRET_KEY is not set. Set it in the environment or in .env, or set DEBUG=true on your own machine."

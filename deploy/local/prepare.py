@@ -1,6 +1,7 @@
 """What the stack needs before it starts: tables, static files, somebody who can log in.
 
-python -m deploy.local.prepare password        sets a new password for the admin user and prints it
+python -m deploy.local.prepare              does all that
+python -m deploy.local.prepare password     sets a new password for the admin user and prints it
 """
 
 from __future__ import annotations
@@ -75,11 +76,21 @@ def load_django() -> None:
     django.setup()
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] != ["password"]:
-        raise SystemExit(__doc__)
-    load_django()
-    from django.core.management import call_command
+def main(argv: list[str]) -> int:
+    if argv == ["password"]:
+        load_django()
+        from django.core.management import call_command
 
-    call_command("migrate", interactive=False, verbosity=0)
-    print("user {}, password {}".format(*set_password()))
+        call_command("migrate", interactive=False, verbosity=0)
+        print("user {}, password {}".format(*set_password()))
+        return 0
+    if argv:
+        print(__doc__, file=sys.stderr)
+        return 2
+    if password := prepare():
+        print(f"user {admin_name()}, password {password}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -92,7 +92,7 @@ def run(commands: dict[str, str], lock: Lock) -> int:
         # Beat first, so that nothing new is due; the broker last, so that workers can give back and settle.
         others = [name for name in commands if name not in ("beat", "broker")]
         supervisor.stop(["beat"], others, ["broker"])
-        lock.write({})
+        lock.release()
     supervisor.say("everything has stopped")
     return 0 if clean else 1
 
