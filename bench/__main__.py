@@ -1,4 +1,4 @@
-"""``python -m bench NAME [--json] [--rounds N] [--quick]``: run one benchmark and print its figures."""
+"""``python -m bench [NAME] [--json] [--rounds N] [--quick]``: run benchmarks and print their figures."""
 
 from __future__ import annotations
 
@@ -19,10 +19,15 @@ BENCHES = {
 
 
 def main() -> int:
-    """Run a benchmark and print it; return 1 when a bar does not hold, but always 0 with --json."""
+    """Run one benchmark or all; return 1 when a bar does not hold, but always 0 with --json."""
     parser = argparse.ArgumentParser(prog="bench", description="Benchmarks of queueops beside its peers.")
-    parser.add_argument("name", choices=[*BENCHES, "list"], help="the benchmark to run; list names them")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        choices=[*BENCHES, "list"],
+        help="which one (default: all); list says what they measure",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line instead of tables")
     parser.add_argument("--rounds", type=int, help="how often to measure (default: the benchmark's own)")
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes: show that it works, measure nothing"
@@ -36,12 +41,22 @@ def main() -> int:
         return 0
     # The servers and workers are children in sessions of their own: only an orderly end stops them.
     signal.signal(signal.SIGTERM, _end)
-    report: Report = importlib.import_module(f"bench.{options.name}").measure(options.rounds, options.quick)
-    if options.json:
-        print(report.to_json())
-        return 0
-    report.print_table()
-    return 0 if report.holds else 1
+    reports = [
+        run(name, options.rounds, options.quick, options.json)
+        for name in ([options.name] if options.name else BENCHES)
+    ]
+    return 0 if options.json or all(report.holds for report in reports) else 1
+
+
+def run(name: str, rounds: int | None, quick: bool, as_json: bool) -> Report:
+    """Measure and print one benchmark."""
+    # Imported when it is run: one that cannot be imported does not keep the others from running.
+    report: Report = importlib.import_module(f"bench.{name}").measure(rounds, quick)
+    if as_json:
+        print(report.to_json(), flush=True)
+    else:
+        report.print_table()
+    return report
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -66,12 +66,14 @@ def running(commands: Sequence[Command], environment: dict[str, str]) -> Iterato
                 process.wait()
 
 
-def output_of(module: str, *arguments: str, environment: dict[str, str], seconds: float = 300) -> str:
-    """Run ``python -m module`` to its end and return what it printed; raise Failed with its errors."""
+def output_of(
+    module: str, *arguments: str, environment: dict[str, str], given: str = "", seconds: float = 300
+) -> str:
+    """Run ``python -m module`` with ``given`` on its input; return what it printed, or raise Failed."""
     command = [sys.executable, "-m", module, *arguments]
     try:
         done = subprocess.run(
-            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=seconds
+            command, env=environment, cwd=ROOT, input=given, capture_output=True, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{module} did not end within {seconds:g} s") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.processes import Failed
 from bench.report import Figure
@@ -23,6 +23,16 @@ class Rounds:
         except Failed as error:
             print(f"{figure}: {error}", file=sys.stderr, flush=True)
             self.add(figure, None)
+
+    def take_all(self, figures: Sequence[str], measurement: Callable[[], Mapping[str, float]]) -> None:
+        """The same for a measurement that returns several figures; when it fails none of them has a value."""
+        values: Mapping[str, float] = {}
+        try:
+            values = measurement()
+        except Failed as error:
+            print(f"{figures[0]} and others: {error}", file=sys.stderr, flush=True)
+        for figure in figures:
+            self.add(figure, values.get(figure))
 
     def add(self, figure: str, value: float | None) -> None:
         """Add this round's value; None when there is none."""

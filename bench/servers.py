@@ -48,6 +48,13 @@ def servers() -> Iterator[Servers]:
         yield Servers(broker.port, counter.port)
 
 
+@contextmanager
+def broker() -> Iterator[redis.Redis]:
+    """Start one server on a free loopback port, without persistence; give a client of it."""
+    with ValkeyServer() as server:
+        yield redis.Redis(host="127.0.0.1", port=server.port)
+
+
 def script_microseconds(client: redis.Redis) -> int:
     """Microseconds the server has spent inside scripts since it started."""
     stats = client.info("commandstats")

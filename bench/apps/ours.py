@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import queueops
 from celery import Celery
 
+import queueops
 from bench.apps.jobs import QUEUE, register
 
 app = Celery("bench", broker=f"queueops://{os.environ['BENCH_BROKER']}")
@@ -34,6 +34,4 @@ def send(org: str, sent: float, seconds: float) -> None:
 
 def preload(jobs: Sequence[tuple[str, float]]) -> None:
     """Enqueue many sleeping jobs (org, seconds)."""
-    queueops.enqueue_many(
-        nap, [queueops.Item(args=(org, 0.0, seconds), org=org) for org, seconds in jobs]
-    )
+    queueops.enqueue_many(nap, [queueops.Item(args=(org, 0.0, seconds), org=org) for org, seconds in jobs])
