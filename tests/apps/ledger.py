@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 from celery import Celery
 from celery.signals import worker_ready
+from django.conf import settings
 
 import queueops
 
@@ -30,6 +32,8 @@ def announce_ready(**_: object) -> None:
 
 # Only a worker has the ledger in its environment; a test that imports this makes apps of its own.
 if "LEDGER_URL" in os.environ:
+    if "LEDGER_SETTINGS" in os.environ:
+        settings.configure(QUEUEOPS=json.loads(os.environ["LEDGER_SETTINGS"]))
     worker_ready.connect(announce_ready)
     app = make_app(os.environ["QUEUEOPS_BROKER_URL"])
     app.set_current()

@@ -156,6 +156,10 @@ class Proxy:
         """Pass the request that contains ``marker`` on, then cut the client's side before the reply, once."""
         return self._lose("request", marker)
 
+    def lose_nothing(self) -> None:
+        """Take back a loss that has not happened yet."""
+        self._soon(self.losing.clear)
+
     def close(self) -> None:
         """End everything."""
         self._call(self._refuse())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from .valkey import Valkey
 from .worker import Worker
 
 if TYPE_CHECKING:
-    from queueops.engine.store import DeadEntry, QueueSnapshot, Store
+    from queueops.engine.store import Store
+    from queueops.engine.types import DeadEntry, QueueSnapshot
 
 # Short, so that a test sees leases lapse in seconds; every length of time below is derived from it.
 LEASE_SECONDS = 3
@@ -64,15 +66,22 @@ class Stack:
         return proxy
 
     def start_worker(
-        self, *, broker_url: str = "", env: Mapping[str, str] | None = None, **options: Any
+        self,
+        *,
+        broker_url: str = "",
+        env: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Worker:
-        """Start a worker and return at once; ``wait_ready`` is the caller's."""
+        """Start a worker and return at once; ``wait_ready`` is the caller's. ``settings`` is its QUEUEOPS."""
         options.setdefault("app", "tests.apps.ledger")
+        # Without settings of its own a worker has no Django at all.
+        given = {"LEDGER_SETTINGS": json.dumps(settings)} if settings else {}
         worker = Worker(
             broker_url=broker_url or self.broker.broker_url,
             ledger=self.ledger,
             folder=self.folder,
-            env={**QUICK, **(env or {})},
+            env={**QUICK, **given, **(env or {})},
             **options,
         )
         self.workers.append(worker)
@@ -84,9 +93,11 @@ class Stack:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The engine's view of the broker, from a connection of its own."""
-        with self.app.connection_for_write() as connection:
-            yield connection.default_channel.store
+        """The engine's view of the broker."""
+        from queueops.engine.store import Store
+
+        with self.broker.client(decode_responses=False) as client:
+            yield Store(client, lease_ms=LEASE_SECONDS * 1000)
 
     def snapshot(self, queue: str = "standard") -> QueueSnapshot:
         with self.store() as store:

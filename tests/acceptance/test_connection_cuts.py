@@ -1,0 +1,108 @@
+"""Connections break, again and again and at the worst moments."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.polling import eventually, stays
+from tests.support.stack import LEASE_SECONDS, Stack
+
+# Long leases, so that a test which passes in seconds was not saved by a lease that lapsed.
+LONG_LEASES = {"QUEUEOPS_LEASE_SECONDS": "60", "QUEUEOPS_HEARTBEAT_SECONDS": "10"}
+
+
+def under_cuts(stack: Stack, pool: str, *, jobs: int, seconds: float, concurrency: int, cuts: int) -> None:
+    """Run ``jobs`` of ``seconds`` each while the worker's connections are cut every two seconds."""
+    proxy = stack.proxy()
+    worker = stack.worker(pool=pool, concurrency=concurrency, broker_url=proxy.broker_url)
+    names = [f"job-{n}" for n in range(jobs)]
+    for job in names:
+        stack.enqueue("run", job, seconds)
+    stack.wait_started(names[0])
+    proxy.cut_every(2)
+    stack.wait_ended(*names, within=jobs * seconds / concurrency * 4 + 20)
+    assert proxy.cuts >= cuts
+    proxy.cut_every(0)
+    stack.wait_empty(within=LEASE_SECONDS + 12)
+    stack.ledger.assert_each_ran_once(names)
+    assert not stack.dead()
+    worker.stop()
+
+
+@pytest.mark.parametrize(("pool", "concurrency"), [("prefork", 2), ("threads", 4)])
+def test_a_connection_cut_every_two_seconds_under_load(stack: Stack, pool: str, concurrency: int) -> None:
+    under_cuts(stack, pool, jobs=24 * concurrency, seconds=0.35, concurrency=concurrency, cuts=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pool", "concurrency"), [("prefork", 2), ("threads", 8), ("solo", 1), ("gevent", 20)]
+)
+def test_a_minute_of_cuts_under_load(stack: Stack, pool: str, concurrency: int) -> None:
+    under_cuts(stack, pool, jobs=30 * concurrency, seconds=2, concurrency=concurrency, cuts=25)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_jobs_in_hand_when_the_connection_breaks_run_once(stack: Stack, pool: str) -> None:
+    """One slot and several jobs claimed: stock Celery drops what was handed over, or runs it again."""
+    proxy = stack.proxy()
+    worker = stack.worker(
+        pool=pool, concurrency=1, broker_url=proxy.broker_url, env={**LONG_LEASES, "QUEUEOPS_PREFETCH": "4"}
+    )
+    stack.enqueue("hold", "running", "door")
+    stack.wait_started("running")
+    ahead = [f"ahead-{n}" for n in range(6)]
+    for job in ahead:
+        stack.enqueue("run", job)
+    eventually(lambda: stack.snapshot().leased == 5, within=5)
+    proxy.cut()
+    stays(lambda: stack.ledger.count() == 1, during=1.5, what="the job that was running, once")
+    stack.ledger.open("door")
+    stack.wait_ended("running", *ahead, within=10)
+    stack.wait_empty(within=10)
+    stack.ledger.assert_each_ran_once(["running", *ahead])
+    worker.stop()
+
+
+def test_a_lost_claim_answer_gives_the_job_back_at_once(stack: Stack) -> None:
+    proxy = stack.proxy()
+    worker = stack.worker(pool="threads", concurrency=2, broker_url=proxy.broker_url, env=LONG_LEASES)
+    lost = proxy.lose_reply_with(b'"id": "marked-job"')
+    stack.enqueue("run", "job", task_id="marked-job")
+    assert lost.wait(10), "the claim was answered"
+    stack.wait_ended("job", within=15)
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(["job"])
+    assert not stack.dead()
+    worker.stop()
+
+
+def test_lost_claim_answers_do_not_use_up_the_deliveries(stack: Stack) -> None:
+    """A job that never ran must not die of it, however often the network swallowed it."""
+    proxy = stack.proxy()
+    stack.worker(pool="threads", concurrency=2, broker_url=proxy.broker_url, env=LONG_LEASES)
+    stack.enqueue("run", "warm")
+    stack.wait_ended("warm")
+    lost = proxy.lose_reply_with(b'"id": "marked-job"')
+    stack.enqueue("run", "job", task_id="marked-job")
+    for _ in range(4):
+        assert lost.wait(15), "the claim was answered"
+        lost = proxy.lose_reply_with(b'"id": "marked-job"')
+    proxy.lose_nothing()
+    stack.wait_ended("job", within=15)
+    assert not stack.dead()
+
+
+def test_a_lost_answer_to_a_publish_does_not_double_the_job(stack: Stack) -> None:
+    proxy = stack.proxy()
+    app = stack.make_app(proxy.broker_url)
+    stack.worker(pool="threads", concurrency=2)
+    jobs = [f"job-{n}" for n in range(5)]
+    for job in jobs:
+        # The job may have run and ended before the publisher sends it again.
+        lost = proxy.lose_reply_to(f'"id": "id-of-{job}"'.encode())
+        app.tasks["ledger.run"].apply_async((job,), queue="standard", task_id=f"id-of-{job}")
+        assert lost.is_set()
+    stack.wait_ended(*jobs)
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(jobs)

@@ -1,0 +1,49 @@
+"""Every pool runs jobs, settles them and stops clean."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.polling import eventually
+from tests.support.stack import Stack
+
+
+@pytest.mark.parametrize(
+    ("pool", "concurrency"), [("prefork", 2), ("threads", 4), ("solo", 1), ("gevent", 10)]
+)
+def test_a_pool_runs_jobs_and_settles_them(stack: Stack, pool: str, concurrency: int) -> None:
+    early = [f"early-{n}" for n in range(20)]
+    for job in early:
+        stack.enqueue("run", job, 0.01, org=f"org-{job[-1]}")
+    worker = stack.worker(pool=pool, concurrency=concurrency)
+    late = [f"late-{n}" for n in range(20)]
+    for job in late:
+        stack.enqueue("run", job)
+    stack.enqueue("fail_for_good", "failing")
+    stack.enqueue("leave", "ignored", "ignore")
+    stack.enqueue("leave", "rejected", "reject")
+    stack.enqueue("run", "later", countdown=1.5)
+    stack.wait_ended(*early, *late, "later")
+    eventually(lambda: len(stack.dead()) == 2, within=10, what="two dead letters")
+    stack.wait_empty()
+    assert sorted(entry.detail["reason"] for entry in stack.dead()) == ["failed", "rejected"]
+    runs = [entry for entry in stack.ledger.entries() if entry.event == "start"]
+    assert len(runs) == len({entry.job for entry in runs}) == 44
+    if concurrency > 1:
+        assert stack.ledger.most_at_once() > 1
+    seen = stack.snapshot()
+    assert (seen.totals["succeeded"], seen.totals["dead"]) == (42, 2)
+    worker.stop()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
+def test_a_job_longer_than_its_lease_runs_once(stack: Stack, pool: str) -> None:
+    """Renewals come from a thread of their own, whatever the pool does to the event loop."""
+    worker = stack.worker(pool=pool, concurrency=1)
+    reaper = stack.worker(pool="threads", concurrency=1, queues=["bulk"])
+    stack.enqueue("run", "long", 7)
+    stack.wait_ended("long")
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(["long"])
+    worker.stop()
+    reaper.stop()

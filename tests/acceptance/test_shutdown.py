@@ -1,0 +1,74 @@
+"""A worker that is asked to stop gives back what it has not started and finishes what it has."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.support.polling import eventually, stays
+from tests.support.stack import LEASE_SECONDS, Stack
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_sigterm_with_work_in_hand(stack: Stack, pool: str) -> None:
+    leaving = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_PREFETCH": "5"})
+    stack.enqueue("hold", "running", "door")
+    stack.wait_started("running")
+    ahead = [f"ahead-{n}" for n in range(5)]
+    for job in ahead:
+        stack.enqueue("run", job)
+    eventually(lambda: stack.snapshot().leased == 6, within=5, what="one running and five claimed ahead")
+    staying = stack.worker(pool="threads", concurrency=2)
+    leaving.terminate()
+    asked = time.monotonic()
+    stack.wait_ended(*ahead, within=10)
+    assert time.monotonic() - asked < LEASE_SECONDS, "they were given back, and not left to lapse"
+    # The running job outlives its lease's length: renewals go on during the shutdown.
+    stays(lambda: stack.ledger.starts("running") == 1, during=LEASE_SECONDS + 1.5)
+    assert leaving.alive()
+    stack.ledger.open("door")
+    assert leaving.wait_exit(within=10) == 0
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(["running", *ahead])
+    assert not stack.dead()
+    staying.stop()
+
+
+def test_the_last_worker_leaves_what_it_has_not_started_in_the_queue(stack: Stack) -> None:
+    leaving = stack.worker(pool="threads", concurrency=2, env={"QUEUEOPS_PREFETCH": "3"})
+    running = ["running-0", "running-1"]
+    for job in running:
+        stack.enqueue("hold", job, "door")
+    stack.wait_started(*running)
+    waiting = [f"waiting-{n}" for n in range(8)]
+    for job in waiting:
+        stack.enqueue("run", job)
+    eventually(lambda: stack.snapshot().leased == 5, within=5)
+    leaving.terminate()
+    eventually(lambda: stack.snapshot().ready == 8, within=5, what="all eight back in their lane")
+    stack.ledger.open("door")
+    assert leaving.wait_exit(within=10) == 0
+    seen = stack.snapshot()
+    assert (seen.ready, seen.leased, seen.scheduled) == (8, 0, 0)
+    stack.worker(pool="threads", concurrency=2)
+    stack.wait_ended(*waiting)
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once([*running, *waiting])
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_after_its_number_of_jobs_a_worker_exits_clean(stack: Stack, pool: str) -> None:
+    jobs = [f"job-{n}" for n in range(12)]
+    for job in jobs:
+        stack.enqueue("run", job, 0.02)
+    worker = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_MAX_JOBS": "5"})
+    assert worker.wait_exit(within=20) == 0
+    ended = len(stack.ledger.ended())
+    assert 5 <= ended < 12
+    seen = stack.snapshot()
+    assert (seen.ready, seen.leased) == (12 - ended, 0), "every other job waits, none is lost or held"
+    stack.worker(pool=pool, concurrency=1)
+    stack.wait_ended(*jobs)
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(jobs)

@@ -1,0 +1,116 @@
+"""A worker, or a process of its pool, dies in mid-run."""
+
+from __future__ import annotations
+
+import time
+
+from tests.support.polling import eventually, stays
+from tests.support.stack import LEASE_SECONDS, Stack
+
+
+def test_a_killed_workers_jobs_run_elsewhere_within_a_lease(stack: Stack) -> None:
+    doomed = stack.worker(pool="prefork", concurrency=2, env={"QUEUEOPS_PREFETCH": "2"})
+    in_hand = ["held-0", "held-1"]
+    for job in in_hand:
+        stack.enqueue("hold", job, "door")
+    stack.wait_started(*in_hand)
+    waiting = [f"waiting-{n}" for n in range(6)]
+    for job in waiting:
+        stack.enqueue("run", job)
+    eventually(lambda: stack.snapshot().leased == 4, within=5, what="two running and two claimed ahead")
+    stack.ledger.open("door")
+    heir = stack.start_worker(pool="prefork", concurrency=2)
+    doomed.kill()
+    died = time.monotonic()
+    heir.wait_ready()
+    stack.wait_ended(*in_hand, *waiting, within=LEASE_SECONDS + 12)
+    assert time.monotonic() - died < LEASE_SECONDS + 10
+    stack.wait_empty()
+    # What was running ran again, what only lay there ran once.
+    for job in waiting:
+        assert stack.ledger.starts(job) == 1
+    for job in in_hand:
+        assert stack.ledger.starts(job) <= 2
+        assert stack.ledger.ends(job) >= 1
+    assert not stack.dead()
+    heir.stop()
+
+
+def test_a_job_that_kills_its_process_is_delivered_three_times_and_then_dead(stack: Stack) -> None:
+    worker = stack.worker(pool="prefork", concurrency=2)
+    stack.enqueue("kill_process", "poison")
+    others = [f"other-{n}" for n in range(10)]
+    for job in others:
+        stack.enqueue("run", job, 0.05)
+    letter = eventually(stack.dead, within=20, what="the dead letter")[0]
+    assert letter.detail["reason"] == "worker_lost"
+    assert letter.deliveries == 3
+    assert stack.ledger.starts("poison") == 3
+    stack.wait_ended(*others)
+    stack.wait_empty()
+    # A neighbour that was in the killed process's pool is not hurt: each ran once.
+    for job in others:
+        assert (stack.ledger.starts(job), stack.ledger.ends(job)) == (1, 1)
+    assert len(stack.dead()) == 1
+    worker.stop()
+
+
+def test_a_job_that_kills_the_whole_worker_is_not_delivered_for_ever(stack: Stack) -> None:
+    """An out-of-memory kill of the container takes the main process along: only the broker can count."""
+    stack.enqueue("hold", "poison", "nobody opens this")
+    for delivery in (1, 2, 3):
+        worker = stack.worker(pool="threads", concurrency=1)
+        eventually(lambda n=delivery: stack.ledger.starts("poison") == n, within=LEASE_SECONDS + 12)
+        worker.kill()
+    survivor = stack.worker(pool="threads", concurrency=1)
+    letter = eventually(stack.dead, within=LEASE_SECONDS + 12, what="the dead letter")[0]
+    assert (letter.detail["reason"], letter.deliveries) == ("worker_lost", 3)
+    assert stack.ledger.starts("poison") == 3
+    assert stack.is_empty()
+    survivor.stop()
+
+
+def test_a_job_that_must_not_run_twice_dies_with_its_worker(stack: Stack) -> None:
+    doomed = stack.worker(pool="threads", concurrency=1)
+    stack.enqueue("hold_once", "once", "door")
+    stack.wait_started("once")
+    doomed.kill()
+    survivor = stack.worker(pool="threads", concurrency=1)
+    letter = eventually(stack.dead, within=LEASE_SECONDS + 12, what="the dead letter")[0]
+    assert letter.detail["reason"] == "worker_lost"
+    stays(lambda: stack.ledger.starts("once") == 1, during=0.5)
+    assert stack.is_empty()
+    survivor.stop()
+
+
+def test_a_job_that_must_not_run_twice_dies_with_its_child(stack: Stack) -> None:
+    worker = stack.worker(pool="prefork", concurrency=1)
+    stack.enqueue("kill_process", "once", delivery="at_most_once")
+    letter = eventually(stack.dead, within=15, what="the dead letter")[0]
+    assert letter.detail["reason"] == "worker_lost"
+    stays(lambda: stack.ledger.starts("once") == 1, during=0.5)
+    stack.wait_empty()
+    worker.stop()
+
+
+def test_a_hard_time_limit_ends_the_attempt_as_a_timeout(stack: Stack) -> None:
+    worker = stack.worker(pool="prefork", concurrency=1)
+    stack.enqueue("run", "endless", 600, time_limit=1, attempts=1)
+    stack.enqueue("run", "next")
+    stack.wait_ended("next", within=15)
+    letter = eventually(stack.dead, within=10, what="the dead letter")[0]
+    assert letter.detail["reason"] == "timeout"
+    assert stack.ledger.starts("endless") == 1
+    stack.wait_empty()
+    worker.stop()
+
+
+def test_a_hard_time_limit_with_attempts_left_is_retried(stack: Stack) -> None:
+    settings = {"RETRY_POLICIES": {"standard": {"base_seconds": 0.5, "cap_seconds": 5}}}
+    worker = stack.worker(pool="prefork", concurrency=1, settings=settings)
+    stack.enqueue("run", "endless", 600, time_limit=1, attempts=2)
+    letter = eventually(stack.dead, within=20, what="the dead letter")[0]
+    assert letter.detail["reason"] == "timeout"
+    assert stack.ledger.starts("endless") == 2
+    stack.wait_empty()
+    worker.stop()
