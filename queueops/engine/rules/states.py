@@ -12,7 +12,7 @@ __all__ = [
     "TRANSITIONS",
     "JobState",
     "LetterStatus",
-    "Outcome",
+    "OutcomeKind",
     "Reason",
     "can_move",
 ]
@@ -72,7 +72,7 @@ def can_move(verb: str, before: JobState | None, after: JobState) -> bool:
     return after in TRANSITIONS.get(verb, {}).get(before, frozenset())
 
 
-class Outcome(StrEnum):
+class OutcomeKind(StrEnum):
     """What a settle says about the run that ended."""
 
     SUCCEEDED = "succeeded"

@@ -1,0 +1,42 @@
+-- adopt: move messages that stock Celery left in a list into lanes.
+-- KEYS    1 prefix
+-- ARGV    1 now_ms ('' = Redis TIME)   2 queue
+--         then 8 a message: list it lies in, its element, tag, task id, org, patience ms, due ms, job string
+-- RETURNS number of messages moved
+-- COST    O(elements before it in the list) each; the caller sends at most 100
+-- KEEPS   a message is in the list or in a lane, never in both
+
+--- @include "lib/clock"
+--- @include "lib/state"
+--- @include "lib/rings"
+--- @include "lib/jobs"
+--- @include "lib/giveback"
+--- @include "lib/bells"
+--- @keys job ids queues
+
+now.set(ARGV[1])
+local queue, moved = ARGV[2], 0
+local q = state.queue(queue)
+
+local function adopt(list, element, tag, task_id, org, patience, due_ms, job)
+  if redis.call('LREM', P .. list, 1, element) == 0 then return end -- another worker was first
+  redis.call('SET', key.job(queue, tag), job)
+  redis.call('HSET', key.ids(), task_id, queue .. '\t' .. tag)
+  local o = state.org(q, org)
+  if due_ms > now.ms then
+    rings.schedule(q, o, tag, due_ms)
+  else
+    rings.push(q, o, '', tag, jobs.rank(now.ms, patience, 0))
+  end
+  state.count(q, 'adopted', 1)
+  moved = moved + 1
+end
+
+now.drainable()
+for i = 3, #ARGV, 8 do
+  adopt(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7])
+end
+redis.call('SADD', key.queues(), queue)
+state.flush()
+bells.ring_all()
+return moved

@@ -1,0 +1,36 @@
+-- release: give jobs back that were not run, or whose run does not count.
+-- KEYS    1 prefix
+-- ARGV    1 now_ms ('' = Redis TIME)   2 delay ms   3 'lost' (the delivery counts; too many: dead) | 'kept'
+--         4 detail (JSON, for a job that dies)   then the tokens, or 'holder <name>' alone: all of a process that ends
+-- RETURNS one word a token: 'released' | 'dead' | 'stale' | 'gone'
+-- COST    O(log jobs) each; the caller sends at most 500
+-- KEEPS   charge, slot, rank, and (kept) the delivery count are given back; a rate's token is not
+
+--- @include "lib/clock"
+--- @include "lib/state"
+--- @include "lib/gates"
+--- @include "lib/expiry"
+--- @include "lib/bells"
+--- @keys held
+
+now.set(ARGV[1])
+local due_ms, lost, detail = now.ms + tonumber(ARGV[2]), ARGV[3] == 'lost', ARGV[4]
+local words = {}
+
+local function release(token)
+  local l = leases.find(token)
+  if not l then return 'stale' end
+  return leases.give_back(token, l, lost, due_ms, detail)
+end
+
+now.drainable()
+local leaving = ARGV[5] and ARGV[5]:match('^holder (.*)$')
+if leaving then
+  for _, token in ipairs(redis.call('HKEYS', key.held(leaving))) do words[#words + 1] = release(token) end
+  expiry.unregister(leaving)
+else
+  for i = 5, #ARGV do words[#words + 1] = release(ARGV[i]) end
+end
+state.flush()
+bells.ring_all()
+return words

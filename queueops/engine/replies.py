@@ -1,0 +1,126 @@
+"""Turns what the scripts answer (flat lists of bytes) into :mod:`queueops.engine.types`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from queueops.engine.rules.envelope import unpack
+from queueops.engine.rules.gates import unpack_limits
+from queueops.engine.types import Claim, DeadEntry, Leased, OrgSnapshot, Pause, QueueSnapshot, WorkerInfo
+
+#: Counters of a queue's hash that are shown as totals.
+TOTALS = ("enqueued", "claimed", "succeeded", "dead", "retried", "cancelled", "lost", "adopted", "wait_ms", "run_ms")
+
+LEASED_FIELDS = 8
+
+
+def words(reply: list[bytes]) -> list[str]:
+    """Return the words of a reply."""
+    return [word.decode() for word in reply]
+
+
+def texts(reply: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return a hash as text."""
+    return {field.decode(): value.decode() for field, value in reply.items()}
+
+
+def pause(text: str) -> Pause:
+    """Return a pause from ``until_ms TAB by TAB reason``."""
+    until_ms, by, reason = text.split("\t", 2)
+    return Pause(int(until_ms), by, reason)
+
+
+def claim(reply: list[bytes]) -> Claim:
+    """Return the answer of claim.lua."""
+    jobs = [leased(reply, at) for at in range(2, len(reply), LEASED_FIELDS)]
+    return Claim(jobs, reply[0] == b"more", int(reply[1]))
+
+
+def leased(reply: list[bytes], at: int) -> Leased:
+    """Return the job whose fields begin at ``at`` in the answer of claim.lua."""
+    token, queue, tag, rank, deliveries, claimed, limited, job = reply[at : at + LEASED_FIELDS]
+    head, message = unpack(job.decode())
+    return Leased(
+        token.decode(), queue.decode(), tag.decode(), head.org, head.resource, head.task, head.task_id,
+        int(deliveries), int(float(rank)), int(claimed), head.once, limited == b"limited", head.run_limit_ms,
+        head.first_ms, head.attempt, message,
+    )  # fmt: skip
+
+
+def _fields(reply: list[bytes]) -> dict[str, str]:
+    values = words(reply)
+    return dict(zip(values[::2], values[1::2], strict=True))
+
+
+def _whole(text: str) -> int | None:
+    return int(float(text)) if text else None
+
+
+def queue_snapshot(queue: str, reply: list[bytes]) -> QueueSnapshot:
+    """Return the picture from snapshot.lua."""
+    got = _fields(reply)
+    return QueueSnapshot(
+        queue=queue,
+        now_ms=int(got["now_ms"]),
+        ready=int(got["depth"]),
+        scheduled=int(got.get("scheduled", 0)),
+        leased=int(got.get("n", 0)),
+        orgs_waiting=int(got["orgs_waiting"]),
+        gate=got["gate"] or None,
+        closed_until_ms=_whole(got["closed_until_ms"]),
+        paused=pause(got["pause"]) if got["pause"] else None,
+        concurrency=_whole(got["concurrency"]),
+        slots=int(got.get("slots", 0)),
+        oldest_rank_ms=_whole(got["oldest_rank_ms"]),
+        virtual_time_ms=float(got.get("V", 0)),
+        active_weight=float(got.get("W", 0)),
+        totals={name: int(float(got.get(name, 0))) for name in TOTALS},
+    )
+
+
+def org_snapshot(queue: str, org: str, reply: list[bytes]) -> OrgSnapshot:
+    """Return the picture from snapshot.lua."""
+    got = _fields(reply)
+    return OrgSnapshot(
+        queue=queue,
+        org=org,
+        now_ms=int(got["now_ms"]),
+        ready=int(got["ready"]),
+        scheduled=int(got["scheduled"]),
+        in_flight=int(got["in_flight"]),
+        gate=got["gate"] or None,
+        closed_until_ms=_whole(got["closed_until_ms"]),
+        paused=pause(got["pause"]) if got["pause"] else None,
+        rate_left=_whole(got.get("rate_left", "")),
+        share_cap=_whole(got["share_cap"]),
+        weight=float(got["weight"]),
+        virtual_time_ms=float(got["virtual_time_ms"]),
+        limits=unpack_limits(got["limits"])[0] if got["limits"] else None,
+    )
+
+
+def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int) -> WorkerInfo:
+    """Return a worker from its registration."""
+    return WorkerInfo(
+        holder, info["hostname"], info["pid"], list(info["queues"]), info["slots"], info["version"],
+        info["started_ms"], expires_ms, leases,
+    )  # fmt: skip
+
+
+def dead_entry(entry: tuple[bytes, Mapping[bytes, bytes]]) -> DeadEntry:
+    """Return one entry of the dead stream. The job's text may be no message at all: it is kept as it is."""
+    got = {field.decode(): value.decode("utf-8", "replace") for field, value in entry[1].items()}
+    try:
+        head, message = unpack(got["job"])
+        org, resource, task, task_id = head.org, head.resource, head.task, head.task_id
+        first_ms, attempt = head.first_ms, head.attempt
+    except ValueError:
+        org = resource = task = task_id = ""
+        first_ms = attempt = 0
+        message = got["job"]
+    return DeadEntry(
+        entry[0].decode(), got["token"], got["queue"], got["tag"], org, resource, task, task_id, first_ms, attempt,
+        int(got["deliveries"]), int(got["died_ms"]), json.loads(got["detail"] or "{}"), message,
+    )  # fmt: skip

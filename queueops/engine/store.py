@@ -1,0 +1,241 @@
+"""One typed method per script: the only door to the engine's keys.
+
+A method does its work in Redis, in one step unless it says otherwise, and raises what redis-py raises; an
+enqueue on a server over ``maxmemory`` raises :class:`queueops.errors.BrokerFull`. All times are milliseconds
+since the epoch by the server's clock; a verb that takes ``now_ms`` uses that instead (tests travel with it).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import redis
+from redis.exceptions import OutOfMemoryError
+
+from queueops.engine import replies, scripts
+from queueops.engine.keys import Keys
+from queueops.engine.rules.envelope import NewJob, pack
+from queueops.engine.rules.gates import Limits, pack_limits, unpack_limits
+from queueops.engine.types import Claim, DeadEntry, OrgSnapshot, Pause, QueueSnapshot, Settlement, WorkerInfo
+from queueops.errors import BrokerFull
+
+#: Jobs or leases that one script call handles at most, so that Redis is never held for long.
+STEP = 500
+
+Item = TypeVar("Item")
+
+
+def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
+    """Yield ``items`` in lists of at most ``size``."""
+    iterator = iter(items)
+    while step := list(itertools.islice(iterator, size)):
+        yield step
+
+
+class Store:
+    """The engine on one Redis primary.
+
+    ``client``: redis-py client without response decoding. ``prefix``: put before every key.
+    ``lease_ms``: how long a claim is protected without a renewal.
+    """
+
+    def __init__(self, client: redis.Redis[Any], *, prefix: str = "", lease_ms: int = 30_000) -> None:
+        self.client = client
+        self.prefix = prefix
+        self.lease_ms = lease_ms
+        self.key = Keys(prefix)
+
+    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
+        return scripts.run(self.client, self.prefix, name, *args)
+
+    # The life of a job
+
+    def enqueue(self, queue: str, jobs: Iterable[NewJob], now_ms: int | None = None) -> list[str]:
+        """Put jobs into ``queue``; returns a word each: ``ready``, ``scheduled``, ``duplicate`` or ``stale``.
+
+        Atomic for up to :data:`STEP` jobs. ``duplicate``: (queue, tag) is there already. ``stale``: the lease that
+        the job supersedes was lost, so another delivery owns it and nothing was written.
+        """
+        words: list[str] = []
+        for step in steps(jobs):
+            args: list[str | int] = ["" if now_ms is None else now_ms, queue]
+            for job in step:
+                args += (job.tag, job.task_id, job.org, job.resource, job.patience_ms, job.deadline_ms, job.due_ms,
+                         "r" if job.repeated else "", job.supersedes, pack(job))  # fmt: skip
+            try:
+                words += replies.words(self._run("enqueue", *args))
+            except OutOfMemoryError as error:
+                raise BrokerFull from error
+        return words
+
+    def claim(
+        self, queues: Sequence[str], free: int, ahead: int, holder: str, number: int, *,
+        forget: bool = False, now_ms: int | None = None,
+    ) -> Claim:  # fmt: skip
+        """Lease up to ``free`` + ``ahead`` jobs of ``queues`` (served in that order) to ``holder``.
+
+        ``free``: slots that can start a job now; ``ahead``: jobs wanted beyond, never of a limited org. ``number``: of
+        this claim within the holder, rising. ``forget``: end the jobs at once, for a consumer that does not acknowledge.
+        """
+        return replies.claim(self._run("claim", *self.claim_args(queues, free, ahead, holder, number, forget, now_ms)))
+
+    def claim_args(
+        self, queues: Sequence[str], free: int, ahead: int, holder: str, number: int,
+        forget: bool = False, now_ms: int | None = None,
+    ) -> list[str | int]:  # fmt: skip
+        """Return the arguments of the script, for a caller that owns the socket (the transport)."""
+        mode = "forget" if forget else "lease"
+        return ["" if now_ms is None else now_ms, holder, number, free, ahead, self.lease_ms, mode, *queues]
+
+    def settle(self, items: Iterable[Settlement], now_ms: int | None = None) -> list[str]:
+        """End leases; returns ``settled`` or ``stale`` for each."""
+        words: list[str] = []
+        for step in steps(items):
+            words += replies.words(self._run("settle", *self.settle_args(step, now_ms)))
+        return words
+
+    @staticmethod
+    def settle_args(items: Sequence[Settlement], now_ms: int | None = None) -> list[str | int]:
+        """Return the arguments of the script for at most :data:`STEP` items."""
+        args: list[str | int] = ["" if now_ms is None else now_ms]
+        for item in items:
+            detail = "" if item.outcome != "dead" else json.dumps(item.detail or {})
+            args += (item.token, item.outcome, f"{item.run_ms:.3f}", detail)
+        return args
+
+    def renew(
+        self, holder: str, ran: Mapping[str, float], *, answered: int, registration: Mapping[str, Any] | None = None,
+        now_ms: int | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Keep the holder's leases for another lease length; returns the tokens among ``ran`` that are lost.
+
+        ``ran``: ms that each job has run so far, by token. ``answered``: number of the last claim whose answer was read or
+        given up; leases of claims up to it that are not in ``ran`` were never received and are given back.
+        """
+        info = "" if registration is None else json.dumps(registration)
+        args: list[str | int] = ["" if now_ms is None else now_ms, holder, self.lease_ms, answered, info]
+        for token, ms in ran.items():
+            args += (token, f"{ms:.3f}")
+        return replies.words(self._run("renew", *args))
+
+    def release(
+        self, tokens: Iterable[str], *, delay_ms: int = 0, lost: bool = False, detail: Mapping[str, Any] | None = None,
+        now_ms: int | None = None,
+    ) -> list[str]:  # fmt: skip
+        """Give jobs back with their rank, or after ``delay_ms``; returns ``released``, ``dead``, ``stale`` or ``gone`` each.
+
+        ``lost``: the delivery counts; at the queue's delivery limit the job becomes a dead letter with ``detail``.
+        """
+        now = "" if now_ms is None else now_ms
+        words: list[str] = []
+        for step in steps(tokens):
+            words += replies.words(self._run("release", now, delay_ms, "lost" if lost else "kept", json.dumps(detail or {}), *step))
+        return words
+
+    def leave(self, holder: str) -> int:
+        """Give back all that ``holder`` still holds and strike it off; returns how many jobs that were."""
+        return len(self._run("release", "", 0, "kept", "{}", f"holder {holder}"))
+
+    def reap(self, limit: int = STEP, now_ms: int | None = None) -> int:
+        """Beat the pulse and end at most ``limit`` expired leases; returns how many."""
+        return int(self._run("reap", "" if now_ms is None else now_ms, self.lease_ms, limit))
+
+    def purge(self, queue: str) -> int:
+        """Delete the queue's waiting jobs, :data:`STEP` a step; returns how many. Leased jobs run on."""
+        total = 0
+        while deleted := int(self._run("purge", "", queue, STEP)):
+            total += deleted
+        return total
+
+    def adopt(self, queue: str, found: Iterable[tuple[str, bytes, NewJob]]) -> int:
+        """Move messages of stock Celery, given as (list, element, job), into lanes; returns how many moved."""
+        moved = 0
+        for step in steps(found, 100):
+            args: list[str | int | bytes] = ["", queue]
+            for source, element, job in step:
+                args += (source, element, job.tag, job.task_id, job.org, job.patience_ms, job.due_ms, pack(job))
+            moved += int(self._run("adopt", *args))
+        return moved
+
+    # Gates
+
+    def pause(self, queue: str, org: str = "", *, until_ms: int = 0, by: str = "", reason: str = "") -> None:
+        """Close the queue, or one org in it, until ``until_ms`` (0 = until resumed)."""
+        self._run("pause", "", "pause", queue, org, until_ms, by.replace("\t", " "), reason.replace("\t", " "))
+
+    def resume(self, queue: str, org: str = "") -> bool:
+        """Open what :meth:`pause` closed; returns whether it was closed."""
+        return bool(self._run("pause", "", "resume", queue, org, 0, "", "") == b"resumed")
+
+    def paused(self, queue: str) -> dict[str, Pause]:
+        """Return the queue's pauses by org; the queue's own is under ``""``."""
+        settings = replies.texts(self.client.hgetall(self.key("gates", queue=queue)))
+        return {field[1:]: replies.pause(value) for field, value in settings.items() if field.startswith("!")}
+
+    def set_queue(
+        self, queue: str, *, concurrency: int | None = None, fair_by: str = "time", delivery_limit: int = 3, exempt_org: str = "",
+    ) -> int:  # fmt: skip
+        """Publish a queue's settings; returns how many changed. ``exempt_org``: the default org, which the defaults skip."""
+        settings = {"concurrency": "" if concurrency is None else str(concurrency), "fair_by": fair_by,
+                    "deliveries": str(delivery_limit), "exempt": exempt_org}  # fmt: skip
+        return int(self._run("limits", "", queue, *itertools.chain(*settings.items())))
+
+    def set_limits(self, queue: str, limits: Mapping[str, Limits | None], then: Mapping[str, Limits] | None = None) -> int:
+        """Publish limits by org (``""``: the queue's default); ``None`` deletes. Returns how many changed.
+
+        ``then``: the limits that follow when those with an ``until_ms`` end; without, the default follows.
+        """
+        changed = 0
+        for step in steps(limits.items()):
+            args: list[str] = []
+            for org, value in step:
+                after = then.get(org) if then else None
+                args += (f"={org}", "" if value is None else pack_limits(value, after if value.until_ms else None))
+            changed += int(self._run("limits", "", queue, *args))
+        return changed
+
+    def read_limits(self, queue: str) -> dict[str, Limits]:
+        """Return what is published for ``queue``, by org; the default is under ``""``."""
+        settings = replies.texts(self.client.hgetall(self.key("gates", queue=queue)))
+        return {field[1:]: unpack_limits(value)[0] for field, value in settings.items() if field.startswith("=")}
+
+    # Pictures
+
+    def queues(self) -> list[str]:
+        """Return the names of all queues that ever had a job."""
+        return sorted(name.decode() for name in self.client.smembers(self.key("queues")))
+
+    def queue_snapshot(self, queue: str, now_ms: int | None = None) -> QueueSnapshot:
+        """Return the live picture of ``queue``."""
+        return replies.queue_snapshot(queue, self._run("snapshot", "" if now_ms is None else now_ms, queue, ""))
+
+    def org_snapshot(self, queue: str, org: str, now_ms: int | None = None) -> OrgSnapshot:
+        """Return the live picture of ``org`` in ``queue``."""
+        return replies.org_snapshot(queue, org, self._run("snapshot", "" if now_ms is None else now_ms, queue, org))
+
+    def workers(self) -> list[WorkerInfo]:
+        """Return the registered workers."""
+        found = replies.texts(self.client.hgetall(self.key("workers")))
+        expiries = {name.decode(): int(ms) for name, ms in self.client.zrange(self.key("holders"), 0, -1, withscores=True)}
+        return [
+            replies.worker(holder, json.loads(info), expiries.get(holder, 0), self.client.hlen(self.key("held", holder=holder)))
+            for holder, info in sorted(found.items())
+        ]
+
+    # Dead letters on their way to the database
+
+    def dead_size(self) -> int:
+        """Return how many dead jobs are not yet rows."""
+        return int(self.client.xlen(self.key("dead")))
+
+    def dead_read(self, count: int = 100, after: str = "-") -> list[DeadEntry]:
+        """Return the oldest dead jobs; ``after``: the id of the last one already seen."""
+        start = after if after == "-" else f"({after}"
+        return [replies.dead_entry(entry) for entry in self.client.xrange(self.key("dead"), start, "+", count)]
+
+    def dead_trim(self, ids: Sequence[str]) -> int:
+        """Delete entries that are safe elsewhere; returns how many."""
+        return int(self.client.xdel(self.key("dead"), *ids)) if ids else 0

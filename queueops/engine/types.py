@@ -1,0 +1,136 @@
+"""What the store's verbs take and return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from queueops.engine.rules.gates import Limits
+
+Outcome = Literal["succeeded", "dead", "retried", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A job and the lease on it. ``token`` fences every later verb; ``message`` is Celery's message as published."""
+
+    token: str
+    queue: str
+    tag: str
+    org: str
+    resource: str
+    task: str
+    task_id: str
+    deliveries: int
+    rank_ms: int
+    claimed_ms: int
+    once: bool
+    limited: bool
+    run_limit_ms: int
+    first_ms: int
+    attempt: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer of a claim: jobs; ``more``: ask again at once; ``wait_ms``: how long to wait for the bell."""
+
+    jobs: list[Leased]
+    more: bool
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a lease ended. ``run_ms``: time in the task's body; ``detail``: what a dead letter should tell."""
+
+    token: str
+    outcome: Outcome
+    run_ms: float = 0.0
+    detail: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A closed gate: until when (ms, 0 = until resumed), by whom and why."""
+
+    until_ms: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSnapshot:
+    """The live picture of a queue. Counters (``*_total``) count since the keyspace began."""
+
+    queue: str
+    now_ms: int
+    ready: int
+    scheduled: int
+    leased: int
+    orgs_waiting: int
+    gate: str | None
+    closed_until_ms: int | None
+    paused: Pause | None
+    concurrency: int | None
+    slots: int
+    oldest_rank_ms: int | None
+    virtual_time_ms: float
+    active_weight: float
+    totals: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OrgSnapshot:
+    """The live picture of one org in a queue. ``rate_left``: jobs it could start now, ``None`` without a rate."""
+
+    queue: str
+    org: str
+    now_ms: int
+    ready: int
+    scheduled: int
+    in_flight: int
+    gate: str | None
+    closed_until_ms: int | None
+    paused: Pause | None
+    rate_left: int | None
+    share_cap: int | None
+    weight: float
+    virtual_time_ms: float
+    limits: Limits | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEntry:
+    """A job in the dead stream. ``message`` is whole, byte for byte; head fields are empty if it had no head."""
+
+    id: str
+    token: str
+    queue: str
+    tag: str
+    org: str
+    resource: str
+    task: str
+    task_id: str
+    first_ms: int
+    attempt: int
+    deliveries: int
+    died_ms: int
+    detail: dict[str, Any]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker's registration, refreshed every 10 s. ``expires_ms``: when its leases lapse."""
+
+    holder: str
+    hostname: str
+    pid: int
+    queues: list[str]
+    slots: int
+    version: str
+    started_ms: int
+    expires_ms: int
+    leases: int
