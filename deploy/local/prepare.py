@@ -23,7 +23,8 @@ def prepare() -> str | None:
     from django.conf import settings
     from django.core.management import call_command
 
-    call_command("migrate", interactive=False, verbosity=1)
+    print("Preparing the database and the static files ...", flush=True)
+    call_command("migrate", interactive=False, verbosity=0)
     if not settings.DEBUG:  # with DEBUG they are served from where they lie
         call_command("collectstatic", interactive=False, verbosity=0)
     return ensure_admin()

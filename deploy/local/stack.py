@@ -18,8 +18,9 @@ from deploy.local.prepare import admin_name, prepare
 from deploy.local.supervisor import Supervisor
 
 PROCFILES = {"up": "Procfile", "dev": "Procfile.dev"}
+PORT_OF = {"broker": "BROKER_PORT", "web": "WEB_PORT", "flower": "FLOWER_PORT"}
 BROKER_SECONDS = 60  # a long append-only file takes a while to read
-WEB_SECONDS = 60
+START_SECONDS = 60
 STOP_SECONDS = 60
 
 
@@ -64,8 +65,7 @@ def read_procfile(mode: str) -> dict[str, str]:
 
 def obstacles(commands: dict[str, str], leftovers: dict[str, int]) -> list[str]:
     """Sentences about what prevents a start; none when nothing does."""
-    needed = {"broker": "BROKER_PORT", "web": "WEB_PORT", "flower": "FLOWER_PORT"}
-    problems = complaints([name for process, name in needed.items() if process in commands])
+    problems = complaints([name for process, name in PORT_OF.items() if process in commands])
     if problems and leftovers:
         names = ", ".join(f"{name} ({pid})" for name, pid in leftovers.items())
         problems.append(
@@ -85,8 +85,10 @@ def run(commands: dict[str, str], lock: Lock) -> int:
     supervisor = Supervisor(dict(os.environ), str(ROOT), STOP_SECONDS)
     supervisor.catch_signals()
     try:
-        if start_broker(supervisor, commands, lock) and start_others(supervisor, commands, lock):
-            print(addresses(commands, password), flush=True)
+        if start_broker(supervisor, commands, lock):
+            start_others(supervisor, commands, lock)
+            if not supervisor.must_stop():
+                print(addresses(commands, password), flush=True)
         clean = supervisor.watch()
     finally:
         # Beat first, so that nothing new is due; the broker last, so that workers can give back and settle.
@@ -109,13 +111,28 @@ def start_broker(supervisor: Supervisor, commands: dict[str, str], lock: Lock) -
     return False
 
 
-def start_others(supervisor: Supervisor, commands: dict[str, str], lock: Lock) -> bool:
-    """True when the web server answers; the workers come up meanwhile."""
+def start_others(supervisor: Supervisor, commands: dict[str, str], lock: Lock) -> None:
+    """Start everything else; returns when it answers, or when that takes too long."""
     for name, command in commands.items():
         if name != "broker":
             supervisor.start(name, command)
     lock.write(supervisor.pids())
-    return supervisor.wait(lambda: answers(port("WEB_PORT")), WEB_SECONDS)
+    pages = [port(name) for process, name in PORT_OF.items() if process in commands]
+    workers = sum(" worker " in command for command in commands.values())
+    everything = supervisor.wait(
+        lambda: all(map(answers, pages)) and workers_that_answer() >= workers, START_SECONDS
+    )
+    if not everything and not supervisor.must_stop():
+        supervisor.say(f"not everything answers after {START_SECONDS} s; it may still come up")
+
+
+def workers_that_answer() -> int:
+    from config.celery import app
+
+    try:
+        return len(app.control.ping(timeout=1) or [])
+    except Exception:  # a broker that has just gone shows in its process having ended
+        return 0
 
 
 def addresses(commands: dict[str, str], password: str | None) -> str:

@@ -1,0 +1,148 @@
+"""The whole stack, started as `make up` starts it, and stopped as Ctrl-C stops it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.lock import alive
+from tests.support.polling import eventually
+from tests.support.ports import free_port
+
+from .support import NAMES, ROOT, environment
+
+pytestmark = pytest.mark.timeout(240)
+LOGIN = "admin:secret-of-the-test"
+PROCESSES = {"broker", "web", "critical", "standard", "bulk", "beat", "flower"}
+
+
+class Up:
+    """A running stack with ports and data of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "output.txt"
+        self.ports = {name: free_port() for name in NAMES}
+        numbers = {name: str(number) for name, number in self.ports.items()}
+        self.env = environment(
+            SECRET_KEY="of-the-test",
+            FLOWER_BASIC_AUTH=LOGIN,
+            QUEUEOPS_VAR=str(folder),
+            WORKER_CONCURRENCY="1",
+            **numbers,
+        )
+        with self.log.open("w") as output:
+            command = [sys.executable, "-m", "deploy.local.stack", "up"]
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.env, stdout=output, stderr=output)
+
+    def printed(self) -> str:
+        return self.log.read_text()
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, self.printed()
+        return "queueops is up" in self.printed()
+
+    def pids(self) -> dict[str, int]:
+        return dict(json.loads((self.folder / "stack.lock").read_text()))
+
+    def get(self, port: str, path: str, login: str = "") -> tuple[int, str, str]:
+        """Status, the address it redirects to, and the text."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=20)
+        headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        text = response.read().decode()
+        connection.close()
+        return response.status, response.headers.get("Location", ""), text
+
+    def celery(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "celery", "-A", "config", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    stack = Up(tmp_path_factory.mktemp("up"))
+    try:
+        eventually(stack.is_up, within=150, what="the stack is up")
+        yield stack
+    finally:
+        if stack.process.poll() is None:
+            stack.process.send_signal(signal.SIGINT)
+            stack.process.wait(timeout=100)
+
+
+def test_admin_asks_for_a_login_and_the_root_leads_there(up: Up) -> None:
+    assert up.get("WEB_PORT", "/")[:2] == (302, "/admin/")
+    status, _, page = up.get("WEB_PORT", "/admin/login/")
+
+    assert status == 200
+    stylesheet = re.search(r'href="(/static/admin/css/base[^"]*\.css)"', page)
+    assert stylesheet is not None
+    assert up.get("WEB_PORT", stylesheet.group(1))[0] == 200
+
+
+def test_the_printed_password_opens_admin(up: Up) -> None:
+    password = re.search(r"user admin, password (\S+)", up.printed())
+    assert password is not None
+
+    code = (
+        "import django; django.setup(); from django.contrib.auth import authenticate; "
+        "print(authenticate(username='admin', password={!r}))"
+    )
+    env = {**up.env, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(password.group(1))],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.strip() == "admin", done.stderr
+
+
+def test_every_queue_has_its_worker(up: Up) -> None:
+    served = up.celery("inspect", "active_queues", "--json")
+
+    answers = json.loads(served[served.index("{") : served.rindex("}") + 1])
+    queues = {name.partition("@")[0]: {queue["name"] for queue in rows} for name, rows in answers.items()}
+    assert queues == {"critical": {"critical", "webhooks"}, "standard": {"standard"}, "bulk": {"bulk"}}
+
+
+def test_flower_asks_for_its_login_and_shows_the_true_depth(up: Up) -> None:
+    up.celery("control", "--destination", f"bulk@{os.uname().nodename}", "cancel_consumer", "bulk")
+    for _ in range(3):
+        up.celery("call", "celery.backend_cleanup", "--queue", "bulk")
+
+    assert up.get("FLOWER_PORT", "/broker")[0] == 401
+    status, _, page = up.get("FLOWER_PORT", "/api/queues/length", login=LOGIN)
+
+    assert status == 200, page
+    depths = {row["name"]: row["messages"] for row in json.loads(page)["active_queues"]}
+    assert depths.get("bulk") == 3
+    assert up.get("FLOWER_PORT", "/broker", login=LOGIN)[0] == 200
+
+
+def test_the_end_leaves_no_process_and_no_lock(up: Up) -> None:
+    pids = up.pids()
+    assert pids.keys() == {"stack", *PROCESSES}
+
+    up.process.send_signal(signal.SIGINT)
+
+    assert up.process.wait(timeout=100) == 0, up.printed()
+    assert [name for name, pid in pids.items() if name != "stack" and alive(pid)] == []
+    stopped = [line.partition("| ")[2] for line in up.printed().splitlines() if "| stopping " in line]
+    assert stopped[0] == "stopping beat" and stopped[-1] == "stopping broker"
+    assert (up.folder / "stack.lock").read_text() == ""
