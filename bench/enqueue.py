@@ -46,5 +46,5 @@ def measure(rounds: int | None = None, quick: bool = False) -> Report:
 def jobs_per_second(app: str, function: str, jobs: int, pair: Servers) -> float:
     """Enqueue on an empty broker, after one job that pays for connecting and for what is loaded once."""
     pair.broker().flushall()
-    seconds = output_of("bench.load", app, function, str(jobs + 1), environment=pair.environment())
+    seconds = output_of("bench.apps", "enqueue", app, function, str(jobs + 1), environment=pair.environment())
     return jobs / float(seconds)

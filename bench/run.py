@@ -100,7 +100,7 @@ def jobs_per_second(side: Side, jobs: int, pair: Servers) -> float:
     broker.flushall()
     counter.flushall()
     environment = pair.environment()
-    output_of("bench.load", side.app, "enqueue", str(jobs), environment=environment)
+    output_of("bench.apps", "enqueue", side.app, "enqueue", str(jobs), environment=environment)
     first: tuple[float, int] | None = None
     deadline = time.monotonic() + LIMIT_SECONDS
     with running(side.commands, environment) as workers:

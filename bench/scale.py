@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 
 import redis
 
@@ -15,8 +15,10 @@ from bench.processes import Failed
 from bench.report import Report
 from bench.rounds import Rounds
 from bench.servers import broker, script_microseconds
+from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.gates import Limits
-from queueops.engine.store import Leased, NewJob, Settlement, Store
+from queueops.engine.store import Store
+from queueops.engine.types import Leased, Settlement
 
 QUEUE = "standard"
 HOLDER = "bench"
@@ -27,7 +29,6 @@ RUN_MS = 5
 # Between two passes the backlog is filled up again, so that it never falls below nine tenths of its size.
 PASS_SHARE = 10
 FILL = 10_000
-PRIORITY_PATIENCE_MS = 50 * 60 * 1000
 # Nothing here renews: a lease must outlast the bench.
 LEASE_MS = 3_600_000
 # What a message of a plain job weighs, headers and all.
@@ -63,6 +64,7 @@ class Backlog:
         self._client = client
         self._store = Store(client, lease_ms=LEASE_MS)
         self._orgs = cycle(orgs)
+        self._claims = count(1)
         self._pass = max(1, jobs // PASS_SHARE)
         self._held: list[Leased] = []
         self.fill(jobs)
@@ -94,14 +96,14 @@ class Backlog:
             self._held = []
         more = True
         while more and not self._held:
-            claim = self._store.claim([QUEUE], BATCH, 0, HOLDER)
+            claim = self._store.claim([QUEUE], BATCH, 0, HOLDER, next(self._claims))
             self._held, more = list(claim.jobs), claim.more
         return len(self._held)
 
 
 def measure(rounds: int | None = None, quick: bool = False) -> Report:
     """Build the four backlogs, each on a server of its own, then measure them in turn."""
-    count, sizes = rounds or (1 if quick else ROUNDS), QUICK if quick else Sizes()
+    repeats, sizes = rounds or (1 if quick else ROUNDS), QUICK if quick else Sizes()
     measured = Rounds()
     few, open_ = names("org", sizes.few_orgs), names("open", sizes.few_orgs)
     with ExitStack() as stack:
@@ -112,14 +114,14 @@ def measure(rounds: int | None = None, quick: bool = False) -> Report:
             "open_orgs": Backlog(brokers[2], open_, sizes.few_jobs),
             "throttled_orgs": beside_throttled(brokers[3], open_, sizes),
         }
-        for number in range(count):
+        for number in range(repeats):
             for figure, over, under, _ in RATIOS:
                 for name in (over, under) if number % 2 == 0 else (under, over):
                     side = backlogs[name]
                     measured.take(name, lambda side=side: side.microseconds_per_job(sizes.measured))
                 measured.ratio(figure, over, under)
     figures = [measured.figure(figure, "x", at_most=bar) for figure, _, _, bar in RATIOS]
-    return Report("scale", count, [*figures, *(measured.figure(name, "µs/job") for name in backlogs)])
+    return Report("scale", repeats, [*figures, *(measured.figure(name, "µs/job") for name in backlogs)])
 
 
 def beside_throttled(client: redis.Redis, open_orgs: Sequence[str], sizes: Sizes) -> Backlog:
@@ -135,19 +137,12 @@ def beside_throttled(client: redis.Redis, open_orgs: Sequence[str], sizes: Sizes
     return Backlog(client, open_orgs, sizes.few_jobs)
 
 
-def names(kind: str, count: int) -> list[str]:
+def names(kind: str, how_many: int) -> list[str]:
     """So many org names."""
-    return [f"{kind}{number}" for number in range(count)]
+    return [f"{kind}{number}" for number in range(how_many)]
 
 
 def new_job(org: str) -> NewJob:
-    """A ready job of the org with the patience of a NORMAL one."""
+    """A ready job of the org."""
     tag = str(uuid.uuid4())
-    return NewJob(
-        tag=tag,
-        task_id=tag,
-        task="bench.noop",
-        org=org,
-        message=MESSAGE,
-        priority_patience_ms=PRIORITY_PATIENCE_MS,
-    )
+    return NewJob(tag=tag, task_id=tag, task="bench.noop", org=org, message=MESSAGE)

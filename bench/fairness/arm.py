@@ -65,7 +65,7 @@ class Arm:
 
     def preload(self, jobs: Sequence[tuple[str, float]]) -> None:
         """Enqueue jobs (org, seconds), all at once."""
-        output_of("bench.fairness.load", self._app, environment=self._environment, given=json.dumps(jobs))
+        output_of("bench.apps", "preload", self._app, environment=self._environment, given=json.dumps(jobs))
 
     def work(self) -> None:
         """Start the workers; return when each has run a job, so something must have been preloaded."""

@@ -1,21 +1,16 @@
-"""Sends jobs at given times, from a process of its own: ``python -m bench.fairness.sender APP``."""
+"""Sends jobs at given times, from a process of its own."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple
 
 from bench.processes import Failed
 from bench.servers import ROOT
-
-# Jobs sent to connect before the clock runs; their ``sent`` of 0 keeps them out of every figure.
-WARM_UP = ("warm-up", 0.0, 0.001)
 
 
 class Send(NamedTuple):
@@ -27,10 +22,10 @@ class Send(NamedTuple):
 
 
 class Sender:
-    """The driver's side: a context that ends with the process killed. Entered, the process is connected."""
+    """The sending process as the driver sees it: connected on entry, killed on exit."""
 
     def __init__(self, app: str, sends: Sequence[Send], environment: dict[str, str]) -> None:
-        self._command = [sys.executable, "-m", "bench.fairness.sender", app]
+        self._command = [sys.executable, "-m", "bench.apps", "send", app]
         self._plan = json.dumps(sends)
         self._environment = environment
 
@@ -71,21 +66,3 @@ class Sender:
     def _hear(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
-
-
-def main() -> None:
-    """The process's side: read the plan, connect, wait for the start, send, say so."""
-    app = importlib.import_module(sys.argv[1])
-    plan = [Send(*send) for send in json.loads(sys.stdin.readline())]
-    org, sent, seconds = WARM_UP
-    app.send(org, sent, seconds)
-    print("ready", flush=True)
-    start = float(sys.stdin.readline())
-    for send in plan:
-        time.sleep(max(0.0, start + send.at - time.monotonic()))
-        app.send(send.org, time.monotonic(), send.seconds)
-    print("sent", flush=True)
-
-
-if __name__ == "__main__":
-    main()
