@@ -12,4 +12,4 @@ class TasksConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the tasks; Celery itself looks only for a module ``tasks`` in every app."""
-        from tasks import webhooks  # noqa: F401
+        from tasks import maintenance, webhooks  # noqa: F401

@@ -1,0 +1,99 @@
+"""What is printed: what held, and one table by org. Every figure is counted from what happened."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from tasks.demo.checks import Check
+from tasks.demo.receiver import TAKEN
+from tasks.demo.scenario import Story
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One org: *retried* counts attempts that followed a failed one, *waits* are seconds to the first."""
+
+    org: str
+    sent: int
+    delivered: int
+    retried: int
+    dead: int
+    replayed: int
+    waits: Sequence[float]
+
+
+def rows(story: Story) -> list[Row]:
+    """Return one row for each org, the one that sent most first."""
+    orgs: dict[str, set[str]] = {}
+    for event in story.events:
+        orgs.setdefault(event.org, set()).add(event.id)
+    return sorted((_row(story, org, ids) for org, ids in orgs.items()), key=lambda row: (-row.sent, row.org))
+
+
+def _row(story: Story, org: str, ids: set[str]) -> Row:
+    first: dict[str, float] = {}
+    attempts = 0
+    for arrival in story.arrivals:
+        if arrival.event_id in ids:
+            attempts += 1
+            first.setdefault(arrival.event_id, arrival.at)
+    letters = [letter for letter in story.letters if letter.org == org]
+    replayed = sum(letter.pk in story.replayed_ids for letter in letters)
+    taken = {arrival.event_id for arrival in story.arrivals if arrival.status == TAKEN}
+    return Row(
+        org=org,
+        sent=len(ids),
+        delivered=len(ids & taken),
+        # A replay begins another life, whose first attempt is no retry.
+        retried=attempts - len(first) - replayed,
+        dead=len(letters),
+        replayed=replayed,
+        waits=[at - story.sent_at[event_id] for event_id, at in first.items()],
+    )
+
+
+def print_checks(console: Console, found: Sequence[Check]) -> None:
+    """Print one line for each check."""
+    for check in found:
+        mark = "[green]ok  [/green]" if check.holds else "[bold red]FAIL[/bold red]"
+        console.print(f"{mark} {check.name}: {check.shown}", highlight=False)
+
+
+def print_table(console: Console, story: Story) -> None:
+    """Print the table by org, with all of them in the last line."""
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
+    found = rows(story)
+    waits = [wait for row in found for wait in row.waits]
+    table.add_column("org", footer="all")
+    for name in ("sent", "delivered", "retried", "dead", "replayed"):
+        table.add_column(name, footer=str(sum(getattr(row, name) for row in found)), justify="right")
+    table.add_column("waited, median", footer=_milliseconds(median(waits)), justify="right")
+    table.add_column("waited, p95", footer=_milliseconds(p95(waits)), justify="right")
+    for row in found:
+        counts = (row.sent, row.delivered, row.retried, row.dead, row.replayed)
+        times = (_milliseconds(median(row.waits)), _milliseconds(p95(row.waits)))
+        table.add_row(row.org, *map(str, counts), *times)
+    console.print(table)
+
+
+def median(values: Sequence[float]) -> float | None:
+    """Return the median, None of nothing."""
+    return statistics.median(values) if values else None
+
+
+def p95(values: Sequence[float]) -> float | None:
+    """Return the smallest value that 95 % of the values do not exceed, None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[-(-95 * len(ordered) // 100) - 1]
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds * 1_000:,.0f} ms"

@@ -1,0 +1,184 @@
+"""The story: deliver everything, let one endpoint's events die, mend it, replay them.
+
+It uses the broker, the database and the workers that the settings name, and only the doors that everybody
+has: ``webhooks.send``, the rows of dead letters, and the verb ``replay_matching`` that admin calls.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from django.db import transaction
+
+from queueops.conf import config
+from queueops.engine.rules.backoff import RetryPolicy
+from queueops.engine.rules.states import LetterStatus
+from queueops.models import DeadLetter, DeadLetterQuerySet
+from queueops.ops import broker, dead_letters
+from queueops.ops.permissions import Actor
+from tasks import webhooks
+from tasks.demo.events import Event, largest_small_org, load_events
+from tasks.demo.receiver import TAKEN, Arrival, Receiver
+from tasks.models import Delivery, Endpoint
+
+QUEUE = "webhooks"
+#: Seconds for what takes no time by design: a worker that is still starting, a busy machine.
+_PATIENCE = 30.0
+_POLL_SECONDS = 0.05
+
+Say = Callable[[str], None]
+
+
+class NotInTime(Exception):
+    """Something that had to happen did not happen in the time it has."""
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened; times are seconds of the monotonic clock.
+
+    *task_ids* has one entry for each event, *letters* the dead letters as they were before the replay,
+    *replayed* how many of them the verb made jobs of, *left* what the queue still held at the end,
+    *late* what ended the story early.
+    """
+
+    events: Sequence[Event]
+    broken: str
+    policy: RetryPolicy
+    sent_at: dict[str, float] = field(default_factory=dict)
+    task_ids: dict[str, str] = field(default_factory=dict)
+    arrivals: list[Arrival] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    replayed_ids: set[int] = field(default_factory=set)
+    replayed: int = 0
+    mended_at: float = 0.0
+    deliveries: list[Delivery] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+    late: str = ""
+
+
+class EndpointsExist(Exception):
+    """An org of the demonstration has endpoints already; real events must not be mixed with these."""
+
+
+def tell(say: Say) -> Story:
+    """Play the story on the stack of the settings; *say* prints what goes on.
+
+    What does not happen in time ends the story, which then says so.
+
+    Raises EndpointsExist before anything is sent, and queueops' own errors where the broker is away.
+    """
+    events = load_events(f"demo-{uuid.uuid4().hex[:8]}")
+    story = Story(events, largest_small_org(events), config().retry_policy(QUEUE))
+    # Longer than the policy's own first wait, or it would show nothing; whole seconds, as HTTP has them.
+    with Receiver(retry_after=math.floor(story.policy.delay(1)) + 1) as receiver:
+        endpoints = _make_endpoints(story, receiver)
+        try:
+            try:
+                _play(story, receiver, say)
+            except NotInTime as late:
+                story.late = str(late)
+            story.deliveries = list(Delivery.objects.filter(endpoint__in=endpoints))
+        finally:
+            story.arrivals = receiver.arrivals()
+            Endpoint.objects.filter(pk__in=[endpoint.pk for endpoint in endpoints]).delete()
+    return story
+
+
+def _play(story: Story, receiver: Receiver, say: Say) -> None:
+    receiver.break_down(story.broken)
+    _send(story, say)
+    healthy = {event.id for event in story.events if event.org != story.broken}
+    _until(lambda: healthy <= _taken(receiver), _PATIENCE, "the healthy endpoints to take their events")
+    say(f"{len(healthy)} events arrived at the healthy endpoints.")
+
+    ill = [event for event in story.events if event.org == story.broken]
+    waits = [max(story.policy.delay(n), receiver.retry_after) for n in range(1, story.policy.attempts)]
+    _until(
+        lambda: _letters(story).count() >= len(ill),
+        _PATIENCE + 2 * sum(waits),
+        f"{len(ill)} deliveries to {story.broken} to be retried and to die",
+    )
+    story.letters = list(_letters(story))
+    say(f"{len(story.letters)} deliveries to {story.broken} died; they lie in the dead letters.")
+
+    story.mended_at = time.monotonic()
+    receiver.mend(story.broken)
+    done = dead_letters.replay_matching(
+        Actor.shell("webhooks_demo"),
+        _letters(story).parked(),
+        {"org": story.broken, "task": webhooks.deliver.name},
+    )
+    story.replayed = done.count
+    say(f"The endpoint is mended; {done.count} dead letters are replayed.")
+    _until(
+        lambda: {event.id for event in ill} <= _taken(receiver), _PATIENCE, "the replayed events to arrive"
+    )
+    _until(lambda: not any(_left().values()), _PATIENCE, "the last leases to end")
+    story.left = _left()
+    story.replayed_ids = set(
+        _letters(story).filter(status=LetterStatus.REPLAYED).values_list("pk", flat=True)
+    )
+
+
+def _make_endpoints(story: Story, receiver: Receiver) -> list[Endpoint]:
+    orgs = sorted({event.org for event in story.events})
+    endpoints = []
+    # One transaction, so that a refusal leaves nothing behind.
+    with transaction.atomic():
+        taken = Endpoint.objects.filter(org__in=orgs).values_list("org", flat=True).distinct()
+        if taken:
+            raise EndpointsExist(f"These orgs have endpoints already: {', '.join(taken)}.")
+        for org in orgs:
+            endpoint = Endpoint(org=org, description="made by webhooks_demo", allow_private=True)
+            endpoint.url = receiver.serve(org, endpoint.secret)
+            endpoint.full_clean()
+            endpoint.save()
+            endpoints.append(endpoint)
+    return endpoints
+
+
+def _send(story: Story, say: Say) -> None:
+    started = time.monotonic()
+    for event in story.events:
+        story.sent_at[event.id] = time.monotonic()
+        (task_id,) = webhooks.send(event.org, event.type, event.payload, event_id=event.id)
+        story.task_ids[event.id] = task_id
+    orgs = len({event.org for event in story.events})
+    say(f"{len(story.events)} events of {orgs} orgs sent in {time.monotonic() - started:.1f} s.")
+    say(f"The endpoint of {story.broken} answers 503.")
+
+
+def _taken(receiver: Receiver) -> set[str]:
+    return {arrival.event_id for arrival in receiver.arrivals() if arrival.status == TAKEN}
+
+
+def _letters(story: Story) -> DeadLetterQuerySet:
+    letters: DeadLetterQuerySet = DeadLetter.objects.filter(
+        task=webhooks.deliver.name, task_id__in=list(story.task_ids.values())
+    )
+    return letters
+
+
+def _left() -> dict[str, int]:
+    """What the broker still holds of the queue, by state; empty numbers mean that every job has ended."""
+    with broker.store() as store:
+        seen = store.queue_snapshot(QUEUE)
+        return {
+            "ready": seen.ready,
+            "scheduled": seen.scheduled,
+            "leased": seen.leased,
+            "dead, without a row": store.dead_size(),
+        }
+
+
+def _until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotInTime(f"Waited {seconds:.0f} s for {what}.")
+        time.sleep(_POLL_SECONDS)

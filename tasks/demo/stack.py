@@ -1,0 +1,131 @@
+"""A stack of the demonstration's own: broker, database and a worker in a folder that is gone at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Short waits, so that an endpoint's retries and their end fit into the demonstration. In production the
+#: webhooks queue has the policy of JOB_RETRY_POLICIES, or that of `standard`: 20 s, 40 s.
+RETRY_POLICY = {"webhooks": {"base_seconds": 0.5, "cap_seconds": 30, "attempts": 3, "jitter": "none"}}
+
+_SLOTS = 4
+_START_SECONDS = 20.0
+_STOP_SECONDS = 15.0
+
+
+class StackFailed(Exception):
+    """A process of the demonstration's stack did not start."""
+
+
+@contextmanager
+def own_stack() -> Iterator[dict[str, str]]:
+    """Start the stack; yields the environment in which a process of this project talks to it.
+
+    Raises StackFailed with the end of the log of what did not start.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="queueops-demo-")))
+        port = _free_port()
+        environment = _environment(folder, port)
+        broker = stack.enter_context(_process("broker", ["-m", "deploy.local.broker"], environment, folder))
+        _wait_for_broker(broker, port, folder / "broker.log")
+        migrate = _command("manage.py", "migrate", "--verbosity", "0")
+        subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+        worker = ["-m", "celery", "-A", "config", "worker", "-Q", "webhooks", "-n", "demo@%h"]
+        worker += ["-c", str(_SLOTS), "-l", "INFO"]
+        stack.enter_context(_process("worker", worker, environment, folder))
+        yield environment
+
+
+def play(environment: Mapping[str, str], *arguments: str, seconds: float) -> int:
+    """Run ``manage.py`` with *arguments* on the stack and return its exit code.
+
+    Raises subprocess.TimeoutExpired when it takes longer than *seconds*.
+    """
+    return subprocess.run(
+        _command("manage.py", *arguments), cwd=ROOT, env=dict(environment), timeout=seconds, check=False
+    ).returncode
+
+
+def worker_log(environment: Mapping[str, str], lines: int) -> str:
+    """Return the last *lines* lines of what the worker has printed."""
+    path = Path(environment["QUEUEOPS_VAR"]) / "worker.log"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+
+def _environment(folder: Path, port: int) -> dict[str, str]:
+    # Names that would lead to the machine's own stack are emptied, not removed: .env fills in what is
+    # missing.
+    return {
+        **os.environ,
+        "QUEUEOPS_VAR": str(folder),
+        "BROKER_PORT": str(port),
+        "QUEUEOPS_BROKER_URL": f"queueops://127.0.0.1:{port}/0",
+        "REDIS_URL": "",
+        "DATABASE_URL": "",
+        "JOB_RETRY_POLICIES": json.dumps(RETRY_POLICY),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+@contextmanager
+def _process(
+    name: str, arguments: list[str], environment: Mapping[str, str], folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            _command(*arguments),
+            cwd=ROOT,
+            env=dict(environment),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C in the terminal reaches this process alone, which then ends the others in their order.
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _wait_for_broker(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise StackFailed(f"The broker did not start:\n{log.read_text(errors='replace')[-2_000:]}")
+        time.sleep(0.05)
