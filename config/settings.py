@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from config.broker import broker_url
@@ -142,6 +143,21 @@ CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULE = {
+    # Beat's own entry of this name, with a task that deletes in batches.
+    "celery.backend_cleanup": {
+        "task": "tasks.maintenance.clean_results",
+        "schedule": crontab(hour=4, minute=0),
+    },
+    "clean_deliveries": {
+        "task": "tasks.maintenance.clean_deliveries",
+        "schedule": crontab(hour=4, minute=15),
+    },
+    "purge_dead_letters": {
+        "task": "tasks.maintenance.purge_dead_letters",
+        "schedule": crontab(hour=4, minute=30),
+    },
+}
 
 QUEUEOPS = {
     "QUEUES": {
@@ -156,3 +172,5 @@ QUEUEOPS = {
     "DEFAULT_QUEUE": "standard",
     "ALLOW_PRIVATE_ADDRESSES": env.bool("ALLOW_PRIVATE_ADDRESSES", default=False),
 }
+# By queue, in JSON: {"webhooks": {"base_seconds": 10, "cap_seconds": 600, "attempts": 8, "jitter": "full"}}
+JOB_RETRY_POLICIES = env.json("JOB_RETRY_POLICIES", default={})
