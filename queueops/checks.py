@@ -1,0 +1,138 @@
+"""System checks: what `manage.py check` says of the settings, each with its id and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from queueops.errors import BrokerUnavailable, ConfigurationError
+
+__all__ = ["check_broker", "check_database", "check_settings"]
+
+
+@register("queueops")
+def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Errors of the QUEUEOPS setting, and combinations in it that do not do what they look like."""
+    from queueops.conf import config
+    from queueops.middleware.chain import chain
+
+    try:
+        found = config()
+    except ConfigurationError as error:
+        return [
+            Error(str(error), hint="Mend the setting QUEUEOPS or the environment variable.", id="queueops.E001")
+        ]
+    messages: list[CheckMessage] = []
+    try:
+        members = chain().members
+    except ConfigurationError as error:
+        hint = 'QUEUEOPS["MIDDLEWARE"] lists dotted paths of classes derived from queueops.Middleware.'
+        messages.append(Error(str(error), hint=hint, id="queueops.E002"))
+    else:
+        messages += _limits_without_member({type(member).__name__ for member in members})
+    for key in found.mask_keys:
+        try:
+            re.compile(key)
+        except re.error as error:
+            told = f'QUEUEOPS["MASK_KEYS"] has {key!r}, which is no regular expression: {error}.'
+            messages.append(Error(told, hint="Write a name, or escape its special characters.", id="queueops.E003"))
+    for name, queue in found.queues.items():
+        if "burst" in queue.limits and "rpm" not in queue.limits:
+            told = f"Queue {name} has a burst and no rate, so the burst does nothing."
+            messages.append(Warning(told, hint='Set "rpm" beside it, or take it away.', id="queueops.W001"))
+    return messages
+
+
+def _limits_without_member(members: set[str]) -> Iterable[CheckMessage]:
+    from queueops.conf import config
+
+    needed = {"weight": "Fairness", "max_in_flight": "Fairness", "share": "Fairness", "rpm": "RateLimit"}
+    for name, queue in config().queues.items():
+        for field in sorted(queue.limits):
+            member = needed.get(field)
+            if member and member not in members:
+                module = {"Fairness": "fairness", "RateLimit": "rate_limit"}[member]
+                yield Warning(
+                    f"Queue {name} limits {field}, but the middleware that publishes it is not in the chain.",
+                    hint=f'Add "queueops.middleware.{module}.{member}" to QUEUEOPS["MIDDLEWARE"].',
+                    id="queueops.W002",
+                )
+
+
+@register("queueops")
+def check_celery(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Celery's settings that work against queueops."""
+    from celery import current_app
+
+    messages: list[CheckMessage] = []
+    scheme = str(current_app.conf.broker_url or "").partition("://")[0]
+    if not scheme.startswith("queueops"):
+        messages.append(
+            Warning(
+                f"The broker's address begins with {scheme or 'nothing'}://, so Celery uses its own transport and "
+                "no queue is shared fairly.",
+                hint="Write queueops:// for redis:// (queueopss:// for rediss://) in CELERY_BROKER_URL.",
+                id="queueops.W003",
+            )
+        )
+    if current_app.conf.worker_disable_rate_limits is False:
+        messages.append(
+            Warning(
+                "CELERY_WORKER_DISABLE_RATE_LIMITS is off: a task's rate_limit then holds for each worker by itself "
+                "and keeps jobs in the worker's memory.",
+                hint="Remove the setting; rates are kept in the broker for all workers together.",
+                id="queueops.W004",
+            )
+        )
+    return messages
+
+
+@register("queueops")
+def check_database(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """SQLite that fails instead of waiting when two processes write."""
+    messages: list[CheckMessage] = []
+    for alias, database in settings.DATABASES.items():
+        mode = str((database.get("OPTIONS") or {}).get("transaction_mode") or "").upper()
+        if database["ENGINE"].endswith("sqlite3") and mode not in ("IMMEDIATE", "EXCLUSIVE"):
+            messages.append(
+                Warning(
+                    f"Database {alias} is SQLite with deferred transactions: workers and admin that write at the "
+                    'same time fail with "database is locked".',
+                    hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20}.',
+                    id="queueops.W005",
+                )
+            )
+    return messages
+
+
+# Only in `check --deploy`: a check that needs the broker must not keep `migrate` from running without it.
+@register("queueops", deploy=True)
+def check_broker(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A broker that does not answer, or that may throw jobs away."""
+    from queueops.ops import broker
+
+    try:
+        with broker.store() as store:
+            policy = store.client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+    except ConfigurationError:
+        return []  # W003 says it
+    except BrokerUnavailable as error:
+        return [Warning(str(error), hint="Start it, or mend CELERY_BROKER_URL.", id="queueops.W006")]
+    except Exception as error:  # hosts that forbid CONFIG
+        told = f"The broker does not tell its maxmemory-policy: {error}"
+        return [Warning(told, hint="Make sure that it is noeviction.", id="queueops.W007")]
+    policy = policy.decode() if isinstance(policy, bytes) else policy
+    if policy == "noeviction":
+        return []
+    return [
+        Error(
+            f"The broker's maxmemory-policy is {policy}: with its memory full it deletes jobs.",
+            hint="Set maxmemory-policy noeviction; a full broker then refuses new jobs and keeps the others.",
+            id="queueops.E004",
+        )
+    ]

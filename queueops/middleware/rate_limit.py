@@ -1,0 +1,31 @@
+"""Tells the broker how many jobs a minute an org may start in each queue, from settings and environment.
+
+The gate itself is in the broker: a job over the rate keeps its place in its lane and occupies no worker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from queueops.conf import config
+from queueops.middleware.chain import Middleware
+from queueops.middleware.fairness import publish_default
+
+if TYPE_CHECKING:
+    from queueops.engine.store import Store
+
+__all__ = ["RateLimit"]
+
+
+class RateLimit(Middleware):
+    """Publishes the default rate and burst of the orgs of each queue."""
+
+    fields: ClassVar[tuple[str, ...]] = ("rpm", "burst")
+
+    def worker_started(self, store: Store) -> None:
+        """Publish; a worker with newer settings wins over what an older one has published."""
+        self.publish(store)
+
+    def publish(self, store: Store) -> int:
+        """Publish the rates of every declared queue; return how many entries of the broker changed."""
+        return sum(publish_default(store, queue, self.fields) for queue in config().queues)

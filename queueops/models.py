@@ -1,0 +1,245 @@
+"""Rows that outlive Redis: dead letters, the limits of orgs, and who did what."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import connections, models
+from django.utils import timezone
+
+from queueops.engine.rules.gates import Limits
+from queueops.engine.rules.states import LetterStatus, Reason
+from queueops.errors import LimitInvalid
+
+__all__ = ["UNLIMITED", "AuditEntry", "DeadLetter", "DeadLetterQuerySet", "OrgLimit"]
+
+#: In a limit's column: no limit, whatever the environment or the settings say. An empty column inherits.
+UNLIMITED = -1
+
+NAME = RegexValidator(
+    r"\A[A-Za-z0-9._@-]{1,128}\Z", 'A name is 1 to 128 characters of letters, digits and ". _ @ -".', "invalid_name"
+)
+
+
+class DeadLetterQuerySet(models.QuerySet["DeadLetter"]):
+    """Letters in the words of the operator."""
+
+    def parked(self) -> DeadLetterQuerySet:
+        """Letters that nobody has replayed or discarded."""
+        return self.filter(status=LetterStatus.PARKED)
+
+    def died_before(self, moment: datetime) -> DeadLetterQuerySet:
+        """Letters that are older than `moment`."""
+        return self.filter(died_at__lt=moment)
+
+    def died_since(self, moment: datetime) -> DeadLetterQuerySet:
+        """Letters that died at `moment` or later."""
+        return self.filter(died_at__gte=moment)
+
+    def line_of(self, letter: DeadLetter) -> DeadLetterQuerySet:
+        """The letter's line: the first death of the job and the death of each of its replays, oldest first."""
+        first = letter.origin_id or letter.pk
+        return self.filter(models.Q(pk=first) | models.Q(origin_id=first)).order_by("replay_number", "pk")
+
+    def values_of(self, column: str, limit: int = 50) -> list[str]:
+        """The first `limit` different values of an indexed column, in order.
+
+        DISTINCT would read the whole index; this steps from each value to the next one that is larger.
+        """
+        connection = connections[self.db]
+        quote = connection.ops.quote_name
+        table, name = quote(self.model._meta.db_table), quote(self.model._meta.get_field(column).column)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"WITH RECURSIVE step(value, nth) AS (SELECT MIN({name}), 1 FROM {table} UNION ALL "
+                f"SELECT (SELECT MIN({name}) FROM {table} WHERE {name} > step.value), nth + 1 FROM step "
+                "WHERE step.value IS NOT NULL AND nth < %s) SELECT value FROM step WHERE value IS NOT NULL",
+                [limit],
+            )
+            return [value for (value,) in cursor.fetchall()]
+
+
+class DeadLetter(models.Model):
+    """A job that gave up, with everything that is needed to understand it and to run it again."""
+
+    id = models.BigAutoField(primary_key=True)
+    queue = models.CharField(max_length=255)
+    org = models.CharField(max_length=128)
+    resource = models.CharField(max_length=128, blank=True)
+    task = models.CharField(max_length=255, blank=True)
+    task_id = models.CharField("task id", max_length=255, blank=True)
+    args = models.JSONField(default=list, blank=True, help_text="For reading; a replay uses the whole message.")
+    kwargs = models.JSONField(default=dict, blank=True)
+    message = models.TextField(help_text="The whole message as the broker held it.")
+    message_encoding = models.CharField(
+        max_length=8, blank=True, help_text="'base64' where the message has bytes that a text column refuses."
+    )
+    reason = models.CharField(max_length=32, choices=[(r.value, r.value.replace("_", " ")) for r in Reason])
+    error_class = models.CharField("error", max_length=255, blank=True)
+    error_message = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    fingerprint = models.CharField(max_length=16, help_text="Equal for letters that died of the same error.")
+    attempts = models.JSONField(default=list, blank=True, help_text="Times, errors and workers, oldest first.")
+    attempt_count = models.PositiveIntegerField("attempts", default=1)
+    deliveries = models.PositiveIntegerField(default=1)
+    worker = models.CharField(max_length=255, blank=True)
+    run_ms = models.PositiveBigIntegerField("last run (ms)", default=0)
+    first_enqueued_at = models.DateTimeField("first enqueued", null=True, blank=True)
+    died_at = models.DateTimeField("died")
+    status = models.CharField(
+        max_length=16, choices=[(s.value, s.value) for s in LetterStatus], default=LetterStatus.PARKED.value
+    )
+    closed_at = models.DateTimeField("closed", null=True, blank=True)
+    closed_by = models.CharField(max_length=150, blank=True)
+    origin = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="descendants", db_index=False,
+        help_text="The first letter of this job, where this one died in a replay.",
+    )  # fmt: skip
+    replay_number = models.PositiveIntegerField(default=0, help_text="Which replay of the job died here; 0 is none.")
+    lease_token = models.CharField(max_length=255, unique=True, help_text="Of the delivery that died.")
+
+    objects: ClassVar[models.Manager[DeadLetter]] = DeadLetterQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        default_permissions = ("view",)
+        permissions = [
+            ("view_payload", "Can see the payload of jobs (arguments, message)"),
+            ("replay_deadletter", "Can replay dead letters"),
+            ("edit_deadletter", "Can edit the arguments of dead letters and replay them"),
+            ("discard_deadletter", "Can discard dead letters"),
+            ("purge_deadletter", "Can purge dead letters"),
+        ]
+        # Each filter of the list is one index that already has the list's order, read backwards: a page costs its
+        # own rows, however many there are. `id` orders letters of one millisecond; `status` comes last, so that
+        # letters of another status are passed over without a look at their rows.
+        indexes = [
+            models.Index(fields=["status", "died_at", "id"], name="queueops_letter_status"),
+            models.Index(fields=["died_at", "id", "status"], name="queueops_letter_died"),
+            models.Index(fields=["queue", "died_at", "id", "status"], name="queueops_letter_queue"),
+            models.Index(fields=["org", "died_at", "id", "status"], name="queueops_letter_org"),
+            models.Index(fields=["task", "died_at", "id", "status"], name="queueops_letter_task"),
+            models.Index(fields=["reason", "died_at", "id", "status"], name="queueops_letter_reason"),
+            models.Index(fields=["error_class", "died_at", "id", "status"], name="queueops_letter_error"),
+            models.Index(fields=["fingerprint", "died_at", "id", "status"], name="queueops_letter_fingerprint"),
+            models.Index(fields=["task_id"], name="queueops_letter_task_id"),
+            models.Index(fields=["origin", "replay_number"], name="queueops_letter_line"),
+        ]
+
+    def __str__(self) -> str:
+        return f"letter {self.pk} ({self.task or 'unreadable'} of {self.org})"
+
+    @property
+    def raw_message(self) -> str:
+        """The message, character by character as the broker held it."""
+        if self.message_encoding == "base64":
+            return base64.b64decode(self.message).decode("utf-8", "surrogatepass")
+        return self.message
+
+
+class OrgLimit(models.Model):
+    """What an org may use of a queue, or of each queue. An empty value is inherited, -1 is no limit.
+
+    A row with `valid_until` is temporary: it stands above the others until then, and ends by itself.
+    """
+
+    #: The columns that are limits, in the order in which people read them.
+    FIELDS = ("weight", "rpm", "burst", "max_in_flight", "share")
+
+    id = models.BigAutoField(primary_key=True)
+    org = models.CharField(max_length=128, validators=[NAME])
+    queue = models.CharField(max_length=255, blank=True, help_text="Empty: each queue, counted apart.")
+    weight = models.FloatField(null=True, blank=True, help_text="Share relative to other orgs; 1 is usual.")
+    rpm = models.FloatField(
+        "rate per minute", null=True, blank=True, help_text="Jobs started in a minute; -1 is no limit."
+    )
+    burst = models.IntegerField(null=True, blank=True, help_text="Jobs that may start at once after a quiet time.")
+    max_in_flight = models.IntegerField(null=True, blank=True, help_text="Jobs running at once; -1 is no limit.")
+    share = models.FloatField(
+        null=True, blank=True, help_text="Part of the queue's slots, above 0 up to 1; -1 is no limit."
+    )
+    paused = models.BooleanField(default=False, help_text="No job of the org starts in this queue.")
+    note = models.CharField(max_length=255, blank=True)
+    valid_until = models.DateTimeField(null=True, blank=True, help_text="Empty: until changed.")
+    updated_at = models.DateTimeField("changed", auto_now=True)
+
+    class Meta:
+        verbose_name = "org limit"
+        ordering = ["org", "queue", "id"]
+        permissions = [
+            ("pause_org", "Can pause and resume orgs"),
+            ("pause_queue", "Can pause and resume queues"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["org", "queue"], condition=models.Q(valid_until__isnull=True), name="queueops_one_limit",
+                violation_error_message="This org already has a limit for this queue.",
+            ),
+            models.UniqueConstraint(
+                fields=["org", "queue"], condition=models.Q(valid_until__isnull=False), name="queueops_one_temporary_limit",
+                violation_error_message="This org already has a temporary limit for this queue.",
+            ),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        ends = f" until {timezone.localtime(self.valid_until):%Y-%m-%d %H:%M}" if self.valid_until else ""
+        return f"{self.org} in {self.queue or 'all queues'}{ends}"
+
+    def clean(self) -> None:
+        """Refuse values that the engine would refuse, with its reason, and a row that says nothing."""
+        errors: dict[str, str] = {}
+        for field in self.FIELDS:
+            value = getattr(self, field)
+            if value is None or (value == UNLIMITED and field not in ("weight", "burst")):
+                continue
+            try:
+                # A burst is checked beside some rate: its own may be inherited.
+                Limits(**{"rpm": 60.0, field: value})
+            except LimitInvalid as refused:
+                errors[field] = str(refused)
+        if self.valid_until is not None and self.valid_until <= timezone.now():
+            errors["valid_until"] = "This time has passed."
+        if errors:
+            raise ValidationError(errors)
+        if self.says_nothing():
+            raise ValidationError("Set at least one limit, or pause the org.", code="empty")
+
+    def says_nothing(self) -> bool:
+        """Whether the row limits nothing, so that it could as well be gone."""
+        return not self.paused and all(getattr(self, field) is None for field in self.FIELDS)
+
+
+class AuditEntry(models.Model):
+    """One act of a person (or of the system): who, when, what, to what, how many, from where."""
+
+    class Surface(models.TextChoices):
+        ADMIN = "admin", "admin"
+        CLI = "cli", "command line"
+        API = "api", "API"
+        SYSTEM = "system", "system"
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField("when", default=timezone.now, editable=False)
+    who = models.CharField(max_length=150)
+    verb = models.CharField(max_length=32)
+    target = models.CharField(max_length=255)
+    parameters: Any = models.JSONField(default=dict, blank=True)
+    result_count = models.PositiveIntegerField(default=0)
+    surface = models.CharField(max_length=8, choices=Surface.choices)
+
+    class Meta:
+        verbose_name = "audit entry"
+        verbose_name_plural = "audit entries"
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["at", "id"], name="queueops_audit_at"),
+            models.Index(fields=["verb", "at", "id"], name="queueops_audit_verb"),
+            models.Index(fields=["who", "at", "id"], name="queueops_audit_who"),
+            models.Index(fields=["surface", "at", "id"], name="queueops_audit_surface"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.verb} {self.target}"

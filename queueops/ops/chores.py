@@ -1,0 +1,50 @@
+"""Wiring: what the workers do for the database, and what a saved row sets off. Called once when Django is ready."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+
+from queueops.engine.store import Store
+from queueops.models import OrgLimit
+from queueops.ops import publishing
+from queueops.ops.collector import collect_all
+from queueops.ops.connections import released
+
+__all__ = ["register"]
+
+COLLECT_SECONDS = 1.0
+EXPIRE_SECONDS = 5.0
+RECONCILE_SECONDS = 30.0
+
+
+def register() -> None:
+    """Register the chores with the worker, and the signals that publish a limit when its transaction has ended."""
+    from queueops.middleware.worker import chores
+
+    chores.register("dead_letters", COLLECT_SECONDS, collect_all)
+    chores.register("limits.expire", EXPIRE_SECONDS, expire)
+    chores.register("limits.reconcile", RECONCILE_SECONDS, reconcile)
+    post_save.connect(_publish, sender=OrgLimit, dispatch_uid="queueops.limits.saved")
+    post_delete.connect(_publish, sender=OrgLimit, dispatch_uid="queueops.limits.deleted")
+
+
+def expire(store: Store) -> None:
+    """Delete temporary limits whose time is over."""
+    with released():
+        publishing.expire(store)
+
+
+def reconcile(store: Store) -> None:
+    """Make the broker hold what the rows say."""
+    with released():
+        publishing.reconcile(store)
+
+
+def _publish(instance: OrgLimit, raw: bool = False, using: str | None = None, **_: Any) -> None:
+    if raw:  # a fixture that is being loaded; the chore publishes it as a whole
+        return
+    transaction.on_commit(partial(publishing.publish_soon, [instance.org]), using=using)

@@ -1,0 +1,250 @@
+"""The verbs of dead letters: collect, replay, replay_matching, edit_and_replay, discard, purge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from queueops.conf import config
+from queueops.engine.rules.states import LetterStatus
+from queueops.errors import BrokerUnavailable, ReplayRefused, RetentionRefused
+from queueops.models import DeadLetter, DeadLetterQuerySet
+from queueops.ops import audit, broker, permissions
+from queueops.ops.batches import Cursor, pages
+from queueops.ops.collector import collect, collect_all
+from queueops.ops.permissions import Actor
+from queueops.ops.replay import Arguments, Refusal, replay_batch
+
+__all__ = [
+    "Done",
+    "collect",
+    "collect_all",
+    "discard",
+    "edit_and_replay",
+    "purge",
+    "replay",
+    "replay_matching",
+    "retention_limit",
+]
+
+_SHOWN_REFUSALS = 20
+_COUNTED = 10_000
+
+
+@dataclass(slots=True)
+class Done:
+    """What a verb has done.
+
+    Attributes:
+        count: letters that were replayed, discarded or purged.
+        alone: replayed members of chords; the chord has failed, so they run by themselves.
+        refusals: the first letters that were refused, with the reason; `refused` counts all.
+        stopped: why it stopped before the end; empty if it did not.
+        after: where to go on, when it stopped or when its time was over; None at the end.
+    """
+
+    count: int = 0
+    alone: int = 0
+    refused: int = 0
+    refusals: tuple[Refusal, ...] = ()
+    stopped: str = ""
+    after: Cursor | None = None
+
+
+def replay(actor: Actor, letters: Iterable[int]) -> Done:
+    """Make jobs of those of these letters that are parked.
+
+    Raises:
+        PermissionDenied: the actor may not replay.
+        BrokerUnavailable: nothing was replayed; the letters stay parked.
+    """
+    ids = list(letters)
+    return _replay(actor, "replay", _named(ids), {"letters": ids[:100]}, _slices(ids))
+
+
+def replay_matching(
+    actor: Actor,
+    matching: DeadLetterQuerySet,
+    described: Mapping[str, Any],
+    *,
+    after: Cursor | None = None,
+    seconds: float | None = None,
+) -> Done:
+    """Make jobs of all parked letters that match, from the oldest on, in batches.
+
+    Args:
+        matching: the letters, filtered in the database.
+        described: the filter in words, for the audit entry.
+        after: where an earlier call stopped.
+        seconds: stop after this time at the end of a batch; the answer's `after` says where to go on.
+
+    Raises:
+        PermissionDenied: the actor may not replay.
+        BrokerUnavailable: nothing was replayed. If the broker goes away later, the answer's `stopped` says so.
+    """
+    found = pages(matching.parked(), after)
+    return _replay(actor, "replay", "letters that match", {"filter": dict(described)}, found, seconds)
+
+
+def edit_and_replay(actor: Actor, letter: int, arguments: Arguments) -> Done:
+    """Make a job of the letter with other args and kwargs. The letter keeps its own.
+
+    Raises:
+        PermissionDenied: the actor may not edit.
+        ReplayRefused: the letter is not parked, or its message cannot be edited.
+        BrokerUnavailable: nothing was replayed.
+    """
+    actor.require(permissions.EDIT)
+    told = {"args": arguments[0], "kwargs": arguments[1]}
+    done = _replay(actor, "edit_and_replay", f"letter {letter}", told, _slices([letter]), arguments=arguments)
+    if done.refusals:
+        raise ReplayRefused(done.refusals[0].reason)
+    if not done.count:
+        raise ReplayRefused("The letter is not parked any more: it was replayed or discarded.")
+    return done
+
+
+def _replay(
+    actor: Actor,
+    verb: str,
+    target: str,
+    parameters: Mapping[str, Any],
+    found: Iterator[tuple[list[int], Cursor | None]],
+    seconds: float | None = None,
+    arguments: Arguments | None = None,
+) -> Done:
+    actor.require(permissions.REPLAY)
+    deadline = time.monotonic() + seconds if seconds is not None else None
+    done = Done()
+    with broker.store() as store:
+        entry = audit.record(actor, verb, target, parameters)
+        for ids, cursor in found:
+            try:
+                batch = replay_batch(store, entry, ids, actor.name, arguments)
+            except BrokerUnavailable as error:
+                if not done.count:
+                    raise
+                done.stopped = str(error)
+                return done
+            done.count += batch.count
+            done.alone += batch.alone
+            done.refused += len(batch.refused)
+            done.refusals = (*done.refusals, *batch.refused)[:_SHOWN_REFUSALS]
+            done.after = cursor
+            if deadline is not None and time.monotonic() > deadline:
+                return done
+    done.after = None
+    return done
+
+
+def discard(
+    actor: Actor,
+    matching: DeadLetterQuerySet,
+    described: Mapping[str, Any],
+    *,
+    after: Cursor | None = None,
+    seconds: float | None = None,
+) -> Done:
+    """Close all parked letters that match; the rows stay until they are purged.
+
+    Args are those of `replay_matching`.
+
+    Raises:
+        PermissionDenied: the actor may not discard.
+    """
+    actor.require(permissions.DISCARD)
+
+    def close(ids: Sequence[int]) -> int:
+        # The status once more: a letter may have been replayed since the page was read.
+        parked = DeadLetter.objects.filter(pk__in=ids, status=LetterStatus.PARKED)
+        return parked.update(
+            status=LetterStatus.DISCARDED, closed_at=timezone.now(), closed_by=actor.name[:150]
+        )
+
+    return _in_batches(actor, "discard", described, pages(matching.parked(), after), close, seconds)
+
+
+def purge(
+    actor: Actor,
+    matching: DeadLetterQuerySet,
+    described: Mapping[str, Any],
+    *,
+    force: bool = False,
+    after: Cursor | None = None,
+    seconds: float | None = None,
+) -> Done:
+    """Delete all letters that match, whatever their status. Other args are those of `replay_matching`.
+
+    Args:
+        force: also letters that are younger than the retention (DEAD_LETTER_RETENTION_DAYS).
+
+    Raises:
+        PermissionDenied: the actor may not purge.
+        RetentionRefused: some are younger than the retention and `force` was not given; nothing was deleted.
+    """
+    actor.require(permissions.PURGE)
+    if not force:
+        _refuse_young(matching)
+
+    def delete(ids: Sequence[int]) -> int:
+        _, deleted = DeadLetter.objects.filter(pk__in=ids).delete()
+        return deleted.get(DeadLetter._meta.label, 0)
+
+    told = {**described, **({"force": True} if force else {})}
+    return _in_batches(actor, "purge", told, pages(matching, after), delete, seconds)
+
+
+def retention_limit() -> datetime:
+    """Letters that died after this moment are kept by purge."""
+    return timezone.now() - timedelta(days=config().dead_letter_retention_days)
+
+
+def _refuse_young(matching: DeadLetterQuerySet) -> None:
+    young = matching.died_since(retention_limit()).order_by()[: _COUNTED + 1].count()
+    if young:
+        told = f"{young:,}" if young <= _COUNTED else f"more than {_COUNTED:,}"
+        days = config().dead_letter_retention_days
+        raise RetentionRefused(
+            f"Nothing was purged: {told} of these letters are younger than the retention of {days} days. "
+            "Choose older ones, or force it."
+        )
+
+
+def _in_batches(
+    actor: Actor,
+    verb: str,
+    described: Mapping[str, Any],
+    found: Iterator[tuple[list[int], Cursor]],
+    act: Callable[[Sequence[int]], int],
+    seconds: float | None,
+) -> Done:
+    deadline = time.monotonic() + seconds if seconds is not None else None
+    done = Done()
+    entry = audit.record(actor, verb, "letters that match", {"filter": dict(described)})
+    for ids, cursor in found:
+        # The rows and what the audit log says of them change together.
+        with transaction.atomic():
+            audit.add(entry, 0)
+            count = act(ids)
+            audit.add(entry, count)
+        done.count += count
+        done.after = cursor
+        if deadline is not None and time.monotonic() > deadline:
+            return done
+    done.after = None
+    return done
+
+
+def _named(ids: Sequence[int]) -> str:
+    return f"letter {ids[0]}" if len(ids) == 1 else f"{len(ids)} letters"
+
+
+def _slices(ids: Sequence[int], size: int = 200) -> Iterator[tuple[list[int], None]]:
+    for start in range(0, len(ids), size):
+        yield list(ids[start : start + size]), None

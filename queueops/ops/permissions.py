@@ -1,0 +1,75 @@
+"""Who acts, from where, and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.core.exceptions import PermissionDenied
+
+from queueops.models import AuditEntry
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
+
+__all__ = [
+    "CHANGE_LIMIT",
+    "DISCARD",
+    "EDIT",
+    "PAUSE_ORG",
+    "PAUSE_QUEUE",
+    "PURGE",
+    "REPLAY",
+    "RESET_LIMIT",
+    "VIEW_PAYLOAD",
+    "Actor",
+]
+
+VIEW_PAYLOAD = "queueops.view_payload"
+REPLAY = "queueops.replay_deadletter"
+EDIT = "queueops.edit_deadletter"
+DISCARD = "queueops.discard_deadletter"
+PURGE = "queueops.purge_deadletter"
+CHANGE_LIMIT = "queueops.change_orglimit"
+RESET_LIMIT = "queueops.delete_orglimit"
+PAUSE_ORG = "queueops.pause_org"
+PAUSE_QUEUE = "queueops.pause_queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The one who asks for a verb.
+
+    Attributes:
+        name: what the audit entry says.
+        surface: where the request came from, one of `AuditEntry.Surface`.
+        user: the account whose permissions count; None for who has a shell on the machine and needs none.
+    """
+
+    name: str
+    surface: AuditEntry.Surface
+    user: AbstractBaseUser | PermissionsMixin | AnonymousUser | None = None
+
+    @classmethod
+    def of(cls, user: AbstractBaseUser | AnonymousUser, surface: AuditEntry.Surface) -> Actor:
+        """The person behind a request to admin or to the API."""
+        return cls(user.get_username() or "anonymous", surface, user)
+
+    @classmethod
+    def shell(cls, name: str) -> Actor:
+        """The person at a command line."""
+        return cls(name, AuditEntry.Surface.CLI)
+
+    @classmethod
+    def system(cls, name: str = "system") -> Actor:
+        """A chore."""
+        return cls(name, AuditEntry.Surface.SYSTEM)
+
+    def may(self, permission: str) -> bool:
+        """Whether the actor has the permission, named as "app.codename"."""
+        return self.user is None or bool(self.user.has_perm(permission))  # type: ignore[union-attr]
+
+    def require(self, permission: str) -> None:
+        """Raise PermissionDenied, naming the permission, unless the actor has it."""
+        if not self.may(permission):
+            raise PermissionDenied(f"{self.name} needs the permission {permission}.")
