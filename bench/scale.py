@@ -50,11 +50,11 @@ class Sizes:
     many_orgs: int = 30_000
     many_jobs: int = 1_000_000
     throttled_orgs: int = 10_000
-    throttled_jobs_each: int = 10
+    throttled_jobs_each: int = 3
     measured: int = 8_000
 
 
-QUICK = Sizes(many_orgs=200, many_jobs=2_000, throttled_orgs=50, throttled_jobs_each=2, measured=300)
+QUICK = Sizes(many_orgs=200, many_jobs=2_000, throttled_orgs=50, throttled_jobs_each=3, measured=300)
 
 
 class Backlog:
