@@ -15,7 +15,8 @@ def test_a_pool_runs_jobs_and_settles_them(stack: Stack, pool: str, concurrency:
     early = [f"early-{n}" for n in range(20)]
     for job in early:
         stack.enqueue("run", job, 0.01, org=f"org-{job[-1]}")
-    worker = stack.worker(pool=pool, concurrency=concurrency)
+    # Started with all that Celery starts by default.
+    worker = stack.worker(pool=pool, concurrency=concurrency, mingle=True)
     late = [f"late-{n}" for n in range(20)]
     for job in late:
         stack.enqueue("run", job)

@@ -51,7 +51,7 @@ class Worker:
         concurrency: int = 2,
         queues: Sequence[str] = ("standard",),
         env: Mapping[str, str] | None = None,
-        options: Sequence[str] = (),
+        mingle: bool = False,
     ) -> None:
         self.name = f"w{uuid.uuid4().hex[:8]}"
         self.ledger = ledger
@@ -68,7 +68,10 @@ class Worker:
             "-c",
             str(concurrency),
         ]
-        command += ["-n", f"{self.name}@tests", "-l", "INFO", *options]
+        command += ["-n", f"{self.name}@tests", "-l", "INFO"]
+        if not mingle:
+            # It asks the other workers for news and waits a whole second for their answers, at each start.
+            command.append("--without-mingle")
         if queues:
             command += ["-Q", ",".join(queues)]
         settings = {
