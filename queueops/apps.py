@@ -1,6 +1,8 @@
-"""Django's entry: wires checks and signals, does nothing else."""
+"""Django's entry: wires the checks, does nothing else."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 from django.apps import AppConfig
 
@@ -11,3 +13,7 @@ class QueueOpsConfig(AppConfig):
     name = "queueops"
     verbose_name = "Queue operations"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        import_module("queueops.checks")

@@ -58,7 +58,6 @@ def _defaults() -> dict[str, Any]:
         # What a worker holds beyond its free slots is decided by the transport, see `prefetch`.
         "worker_prefetch_multiplier": 1,
         "worker_concurrency": settings.concurrency,
-        "worker_max_tasks_per_child": None,
         # Rates are kept in the broker for all workers together.
         "worker_disable_rate_limits": True,
         # A connection lost during work ends nothing: leases live in the broker.

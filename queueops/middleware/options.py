@@ -1,0 +1,150 @@
+"""What a task, or a call of it, may say beyond Celery's own options, and what that comes to."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypedDict
+
+from celery import Celery
+
+from queueops.engine.rules import priority as priorities
+from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
+from queueops.errors import ConfigurationError
+
+__all__ = ["CALL_OPTIONS", "CallOptions", "TaskOptions", "TaskPlan", "plan_of"]
+
+
+class TaskOptions(TypedDict, total=False):
+    """Options of `@shared_task` that queueops reads, as in `@shared_task(**TaskOptions(org_from="org_id"))`.
+
+    org: the org of every job of this task. org_from: the argument that holds the org.
+    resource: the outside thing the task uses. priority: 0..10, a name, or on `scale`.
+    delivery: "at_most_once" for a task that must not run twice.
+    deadline: seconds from the publish. run_limit: seconds an attempt may take.
+    attempts, retry_policy, no_retry: see docs/guarantees.md.
+    """
+
+    org: str
+    org_from: str
+    resource: str
+    priority: int | str | priorities.Priority
+    scale: Literal["1-10"]
+    delivery: Literal["at_least_once", "at_most_once"]
+    deadline: float | timedelta
+    run_limit: float | None
+    attempts: int
+    retry_policy: RetryPolicy | dict[str, Any]
+    no_retry: tuple[type[BaseException], ...]
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of `apply_async` and `enqueue_many` that queueops reads; they win over the task's."""
+
+    org: str
+    resource: str
+    priority: int | str | priorities.Priority
+    scale: Literal["1-10"]
+    delivery: Literal["at_least_once", "at_most_once"]
+    deadline: float | timedelta | datetime
+    run_limit: float | None
+    attempts: int
+    retry_policy: RetryPolicy | dict[str, Any]
+
+
+#: Options that are taken out of a call before Celery would send them as message properties.
+CALL_OPTIONS = frozenset(CallOptions.__annotations__) - {"priority", "retry_policy"}
+
+
+class TaskPlan:
+    """What a task says about itself, read once and kept while the registry holds the same task.
+
+    Attributes:
+        task: the registered task, None for a name this process does not know.
+        ours: whether queueops decides about it; Celery's own `celery.*` tasks are only given their org.
+        org_argument: name and position of the argument that holds the org.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "deadline",
+        "default_priority",
+        "name",
+        "once",
+        "org",
+        "org_argument",
+        "ours",
+        "resource",
+        "run_limit",
+        "scale",
+        "task",
+    )
+
+    def __init__(self, app: Celery, name: str, task: Any) -> None:
+        self.name = name
+        self.task = task
+        self.ours = not name.startswith("celery.")
+        self.org: str | None = getattr(task, "org", None)
+        self.org_argument = _argument(task, getattr(task, "org_from", None))
+        self.resource: str = getattr(task, "resource", None) or ""
+        self.scale: str | None = getattr(task, "scale", None)
+        given = getattr(task, "priority", None)
+        self.default_priority = priorities.parse(given, self.scale)
+        self.deadline = getattr(task, "deadline", None)
+        self._attempts = _attempts(task)
+        # A policy that cannot be is said now, not when the first job has failed.
+        self.policy(DEFAULT_POLICIES["standard"])
+        #: Seconds; None is no limit, "queue" the limit of the queue it is sent to.
+        self.run_limit: float | Literal["queue"] | None = getattr(task, "run_limit", "queue")
+        acks_late = getattr(task, "acks_late", None)
+        late = app.conf.task_acks_late if acks_late is None else acks_late
+        self.once = self.is_once(getattr(task, "delivery", None), not late)
+
+    def is_once(self, delivery: Any, default: bool | None = None) -> bool:
+        """Whether a job with this `delivery` must never run twice; None leaves it as the task says."""
+        if delivery is None:
+            return self.once if default is None else default
+        if delivery not in ("at_least_once", "at_most_once"):
+            raise ConfigurationError(f'delivery is "at_least_once" or "at_most_once", not {delivery!r}.')
+        return bool(delivery == "at_most_once")
+
+    def policy(self, base: RetryPolicy) -> RetryPolicy:
+        """Return the task's retry policy, which is its queue's where it says nothing."""
+        return policy_from(self._attempts, base) if self._attempts else base
+
+
+def _attempts(task: Any) -> dict[str, Any]:
+    given = getattr(task, "retry_policy", None)
+    own = asdict(given) if isinstance(given, RetryPolicy) else dict(given or ())
+    if getattr(task, "attempts", None) is not None:
+        own["attempts"] = task.attempts
+    return own
+
+
+def plan_of(app: Celery, name: str, plans: dict[str, TaskPlan]) -> TaskPlan:
+    """Return the plan of the task `name`, from `plans` while the registry holds the task it was made of."""
+    # The registry itself, not `app.tasks`: that would finalise an app that only sends.
+    task = app._tasks.get(name)
+    plan = plans.get(name)
+    if plan is None or plan.task is not task:
+        plan = TaskPlan(app, name, task)
+        # Names come from code; one that were made up for every call would fill the memory.
+        if len(plans) < 10_000:
+            plans[name] = plan
+    return plan
+
+
+def _argument(task: Any, name: str | None) -> tuple[str, int | None] | None:
+    if name is None:
+        return None
+    try:
+        signature = inspect.signature(getattr(task, "__wrapped__", None) or task.run)
+    except (TypeError, ValueError):
+        return name, None
+    parameters = [p for p in signature.parameters.values() if p.name != "self"]
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    accepts_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    if name not in signature.parameters and not accepts_any:
+        raise ConfigurationError(f"Task {task.name} has org_from={name!r}, but no argument of that name.")
+    return name, positional.index(name) if name in positional else None
