@@ -1,0 +1,144 @@
+"""The lease thread: one native thread per consuming process, independent of the event loop.
+
+Every second it beats the pulse, sends settles that no claim took along, and reaps expired leases; every heartbeat it
+renews. It starts with the first consumer that acknowledges, never in publishers or pool children, and it logs nothing:
+under gevent logging's locks are not safe across native threads.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from time import monotonic, time
+from typing import Any
+
+import redis
+
+from queueops.engine.store import STEP, Store
+from queueops.transport import native
+from queueops.transport.holder import Holder
+
+TICK_SECONDS = 1.0
+#: A renewal is tried three times within a lease of 30 s.
+SOCKET_TIMEOUT = 3.0
+
+
+class LeaseThread:
+    """Keeps one holder's leases alive.
+
+    ``connect``: returns a store on a connection of its own. ``heartbeat``: seconds between renewals.
+    """
+
+    def __init__(self, holder: Holder, connect: Callable[[], Store], *, heartbeat: float, version: str) -> None:
+        self.holder = holder
+        self.heartbeat = heartbeat
+        self.version = version
+        self._connect = connect
+        self._store: Store | None = None
+        self._wake = native.Wake()
+        self._pid = os.getpid()
+        self._stopping = False
+        self._renew_now = True
+        self._busy = native.lock()
+        self._started_ms = int(time() * 1000)
+        #: Monotonic time of the last answer from Redis: a liveness probe reads it.
+        self.last_answer = monotonic()
+
+    def start(self) -> None:
+        """Start the thread."""
+        native.start_thread(self._run)
+
+    def use(self, connect: Callable[[], Store]) -> None:
+        """Follow the transport to where it is connected now, and renew at once."""
+        self._connect, self._store, self._renew_now = connect, None, True
+        self._wake.set()
+
+    def soon(self) -> None:
+        """Send what waits now, not at the next tick."""
+        self._wake.set()
+
+    def renew_soon(self) -> None:
+        """Renew at the next turn: registers the process and gives back leases it never received."""
+        self._renew_now = True
+        self._wake.set()
+
+    def stop(self, leave: bool = True) -> None:
+        """End the thread; with ``leave`` send what waits and strike the process off."""
+        self._stopping = True
+        self._wake.set()
+        if leave:
+            try:
+                with self._busy:
+                    self._send()
+                    self._connected().leave(self.holder.name)
+            except redis.RedisError:
+                pass  # the lease expires by itself
+
+    def _run(self) -> None:
+        next_tick = next_renew = 0.0
+        while not self._stopping and os.getpid() == self._pid:
+            now = monotonic()
+            try:
+                with self._busy:
+                    if self._stopping:
+                        return
+                    self._send()
+                    if self._renew_now or now >= next_renew:
+                        self._renew_now = False
+                        self._renew()
+                        next_renew = now + self.heartbeat
+                    if now >= next_tick:
+                        self._connected().reap()
+                        next_tick = now + TICK_SECONDS
+                    self.last_answer = monotonic()
+            except (redis.RedisError, OSError):
+                # Try again each tick: the lease is long enough for several.
+                self._store, self._renew_now = None, True
+                next_tick = now + TICK_SECONDS
+            self._wake.wait(max(0.005, min(next_tick, next_renew) - monotonic()))
+
+    def _connected(self) -> Store:
+        if self._store is None:
+            self._store = self._connect()
+        return self._store
+
+    def _send(self) -> None:
+        holder = self.holder
+        while items := holder.take_settles(STEP):
+            try:
+                words = self._connected().settle(items)
+            except BaseException:
+                holder.unsent(items)
+                raise
+            holder.confirm(items, words)
+        returned = holder.take_given_back()
+        while returned:
+            token, delay_ms, lost, detail = returned[0]
+            try:
+                self._connected().release([token], delay_ms=delay_ms, lost=lost, detail=detail)
+            except BaseException:
+                holder.unreleased(returned)
+                raise
+            holder.forget([token])
+            returned.pop(0)
+        if holder.draining and (tokens := holder.drop_buffer()):
+            self._connected().release(tokens)
+
+    def _renew(self) -> None:
+        holder = self.holder
+        answered = holder.answered()
+        lost = self._connected().renew(holder.name, holder.running(), answered=answered, registration=self._registration())
+        if lost:
+            holder.forget(lost)
+            if holder.on_lost is not None:
+                holder.on_lost(lost)
+
+    def _registration(self) -> dict[str, Any] | None:
+        if self.holder.slots is None:
+            return None
+        return {
+            "hostname": socket.gethostname(), "pid": self._pid, "queues": list(self.holder.queues),
+            "slots": 0 if self.holder.draining else self.holder.slots, "version": self.version,
+            "started_ms": self._started_ms,
+        }  # fmt: skip

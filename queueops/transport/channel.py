@@ -1,0 +1,361 @@
+"""kombu's Redis channel with lanes and leases instead of lists.
+
+Inherited as they are: fanout, publish/subscribe, bindings, TLS, Sentinel. Overridden: how a message is put, claimed,
+acknowledged and counted. ``tests/transport/test_seams.py`` holds every overridden name to kombu's signature.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from functools import cached_property
+from queue import Empty
+from typing import Any
+
+import redis
+from kombu.transport import redis as stock
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError
+
+from queueops.engine import scripts
+from queueops.engine.store import Store
+from queueops.engine.types import Claim, Leased
+from queueops.errors import StaleLease
+from queueops.transport import native, prefetch
+from queueops.transport.consumption import Consumption
+from queueops.transport.holder import Holder, holder_for
+from queueops.transport.messages import broken_message, new_tag, to_job, to_message
+from queueops.transport.qos import QoS
+
+#: Queues of replies to remote control stay on stock's lists, where ``no_ack`` clients look for them.
+REPLY_QUEUE = re.compile(r"\.reply\..*pidbox$")
+#: Replies that nobody fetched are gone after this; stock leaves them for ever.
+REPLY_KEPT_MS = 60_000
+
+
+def is_reply(queue: str) -> bool:
+    """Return whether ``queue`` holds replies to remote control."""
+    return REPLY_QUEUE.search(queue) is not None
+
+
+class Channel(stock.Channel):
+    """A channel on the engine."""
+
+    QoS = QoS
+
+    #: NORMAL; stock kombu writes 0, its highest, for a message that has no priority.
+    default_priority = 5
+    max_priority = 10
+    # A hung broker must not hang a publisher, and a claim's answer is read only when it is there.
+    socket_timeout = 1.0
+    socket_connect_timeout = 1.0
+    socket_keepalive = True
+
+    lease_seconds = 30.0
+    heartbeat_seconds = 10.0
+    prefetch: prefetch.Prefetch = "auto"
+    max_payload_bytes = 262_144
+    queue_weights: dict[str, float] = {}  # noqa: RUF012 - set per connection by transport options
+
+    from_transport_options = stock.Channel.from_transport_options + (
+        "lease_seconds", "heartbeat_seconds", "prefetch", "max_payload_bytes", "queue_weights",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._no_ack: set[str] = set()
+        self._consumption: Consumption | None = None
+        self._wake: native.Wake | None = None
+        self._own_buffer: deque[Leased] = deque()
+        self._turn: dict[str, float] = {}
+        self._repeated = False
+        super().__init__(*args, **kwargs)
+        self.store = Store(
+            redis.Redis(connection_pool=self.pool), prefix=self.global_keyprefix, lease_ms=int(self.lease_seconds * 1000)
+        )
+        self.handlers["WAKE"] = self._woken
+
+    @cached_property
+    def holder(self) -> Holder:
+        """The leases of this process on this broker."""
+        client = self.connection.client
+        return holder_for(";".join(client.alt) if client.alt else client.as_uri())
+
+    # Publishing
+
+    def _next_delivery_tag(self) -> str:
+        return new_tag()
+
+    def _inplace_augment_message(self, message: dict[str, Any], exchange: str, routing_key: str) -> None:
+        # kombu passes the same properties again when it retries a publish: the tag stays, and the script sees it twice.
+        tag = message["properties"].get("delivery_tag")
+        super()._inplace_augment_message(message, exchange, routing_key)
+        if tag:
+            message["properties"]["delivery_tag"] = tag
+        self._repeated = bool(tag)
+
+    def prepare_message(
+        self, body: Any, priority: int | None = None, content_type: str | None = None, content_encoding: str | None = None,
+        headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Prepare a message; an explicit priority 0 survives."""
+        properties = {} if properties is None else properties
+        properties.setdefault("priority", self.default_priority if priority is None else priority)
+        prepared: dict[str, Any] = super().prepare_message(body, None, content_type, content_encoding, headers, properties)
+        return prepared
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if is_reply(queue):
+            super()._put(queue, message, **kwargs)
+            with self.conn_or_acquire() as client:
+                client.pexpire(queue, REPLY_KEPT_MS)
+            return
+        [word] = self.store.enqueue(queue, [to_job(message, limit=self.max_payload_bytes, repeated=self._repeated)])
+        if word == "stale":
+            raise StaleLease
+
+    # Consuming: who may be given what
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> Any:
+        """Consume from ``queue``; with ``no_ack`` its jobs are claimed without a lease."""
+        if no_ack:
+            self._no_ack.add(queue)
+        if not self._wake and queue not in self._fanout_queues:
+            self._listen_for_wake()
+        started = super().basic_consume(queue, no_ack, *args, **kwargs)
+        if not no_ack and queue not in self._fanout_queues:
+            self.connection.keep_leases(self)
+        return started
+
+    def _basic_cancel(self, consumer_tag: str) -> Any:
+        self._no_ack.discard(self._tag_to_queue.get(consumer_tag))
+        return super()._basic_cancel(consumer_tag)
+
+    def _listen_for_wake(self) -> None:
+        # A slot that is freed in another thread or greenlet must interrupt the poll of the consuming one.
+        self._wake = native.Wake()
+        self.holder.subscribe(self._slot_freed)
+        cycle = self.connection.cycle
+        cycle._fd_to_chan[self._wake.reader] = (self, "WAKE")
+        cycle.poller.register(self._wake.reader, cycle.eventflags)
+
+    def _slot_freed(self) -> None:
+        consumption = self._consumption
+        if consumption is not None and consumption.pending is not None and consumption.pending.bell:
+            # The socket is blocked on the bell, so this settle can not travel with a claim.
+            self.connection.flush_soon(self)
+        elif self._wake is not None:
+            self._wake.set()
+
+    def _woken(self) -> None:
+        if self._wake is not None:
+            self._wake.clear()
+        raise Empty
+
+    @property
+    def _buffer(self) -> deque[Leased]:
+        return self._own_buffer if self.holder.slots is None else self.holder.buffer
+
+    def _free(self) -> int:
+        holder = self.holder
+        return self.qos.credit if holder.slots is None else holder.free
+
+    def _wanted(self) -> tuple[int, int]:
+        """Return jobs wanted for free slots, and ahead of them."""
+        holder, waiting = self.holder, len(self._buffer)
+        if holder.draining:
+            return 0, 0
+        free = max(0, self._free() - waiting)
+        if holder.slots is None:
+            return free, 0
+        room = prefetch.ahead(self.prefetch, holder.slots, holder.mean_ms, holder.ended_total)
+        held_ahead = max(0, waiting - holder.free)
+        ahead = max(0, room - held_ahead)
+        if not free and held_ahead * 2 > room:
+            ahead = 0  # half of it is still here: one bigger claim later costs less than two small ones
+        if holder.max_jobs:
+            left = max(0, holder.max_jobs - holder.ended_total - holder.busy - waiting)
+            free, ahead = min(free, left), min(ahead, max(0, left - free))
+        return free, ahead
+
+    def _served(self) -> tuple[list[str], bool]:
+        """Return the queues of the next claim in serving order, and whether they want no lease."""
+        queues = [queue for queue in self.active_queues if not is_reply(queue)]
+        if self._no_ack:
+            plain = [queue for queue in queues if queue in self._no_ack]
+            leased = [queue for queue in queues if queue not in self._no_ack]
+            if plain and (not leased or self._turn.setdefault("", 0.0) == 0.0):
+                self._turn[""] = 1.0
+                return plain, True
+            self._turn[""] = 0.0
+            queues = leased
+        if len(queues) > 1:
+            # Smooth weighted round robin: the first place goes to each queue in proportion to its weight.
+            weights = {queue: float(self.queue_weights.get(queue, 5.0)) for queue in queues}
+            for queue, weight in weights.items():
+                self._turn[queue] = self._turn.get(queue, 0.0) + weight
+            queues = sorted(queues, key=lambda queue: -self._turn[queue])
+            self._turn[queues[0]] -= sum(weights.values())
+        return queues, False
+
+    def _update_queue_cycle(self) -> None:
+        # Only replies are popped from lists; stock must never pop an element of the depth mirror.
+        self._queue_cycle.update([queue for queue in self.active_queues if is_reply(queue)])
+
+    # Consuming: the exchange on the socket (the names are kombu's; nothing here is a BRPOP)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = self.active_queues
+        replies = [queue for queue in queues if is_reply(queue)]
+        if replies and (len(replies) == len(queues) or self._turn.setdefault("reply", 0.0) == 0.0):
+            self._turn["reply"] = 1.0
+            super()._brpop_start(timeout if len(replies) == len(queues) else 0.1)
+            return
+        self._turn["reply"] = 0.0
+        if self.connection.cycle.in_hub:
+            self.hand_over(max(1, self.holder.slots or 1))
+        free, ahead = self._wanted()
+        if free + ahead == 0:
+            return
+        if self._consumption is None:
+            self._consumption = Consumption(self.store, self.holder)
+        consumption, connection = self._consumption, self.client.connection
+        self._in_poll, self._brpop_sent_at = connection, stock.monotonic()
+        if consumption.rest is not None:
+            consumption.send_bell(connection, [queue for queue in queues if not is_reply(queue)])
+        else:
+            served, forget = self._served()
+            consumption.send_claim(connection, served, free, ahead, forget)
+
+    def _brpop_read(self, **options: Any) -> bool:
+        if self._consumption is None or self._consumption.pending is None:
+            return bool(super()._brpop_read(**options))
+        try:
+            claim = self._read_answer()
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if claim is not None:
+            self._buffer.extend(claim.jobs)
+        if not self.hand_over(max(1, self.holder.slots or 1) if self.connection.cycle.in_hub else 1):
+            raise Empty
+        return True
+
+    def _read_answer(self) -> Claim | None:
+        consumption, connection = self._consumption, self.client.connection
+        assert consumption is not None
+        try:
+            return consumption.read(connection.read_response)
+        except NoScriptError:
+            for name in ("claim", "settle"):  # the server was restarted, or another was promoted
+                connection.send_command("SCRIPT", "LOAD", scripts.source(name))
+                connection.read_response()
+            return None
+        except BaseException as error:
+            connection.disconnect()  # what else lies in the socket answers nothing we still ask
+            if isinstance(error, ReadOnlyError) or str(error).startswith("UNBLOCKED"):
+                raise RedisConnectionError(str(error)) from error  # the primary was demoted: look for the new one
+            raise
+
+    def hand_over(self, most: int) -> int:
+        """Deliver jobs from the buffer to free slots, at most ``most``; returns how many."""
+        holder, buffer, delivered = self.holder, self._buffer, 0
+        while buffer and delivered < most and (holder.slots is None or holder.free):
+            job = buffer.popleft()
+            if holder.slots is not None and not holder.hand(job.token, self.lease_seconds):
+                continue
+            delivered += 1
+            try:
+                message = to_message(job)
+            except ValueError:
+                message = broken_message(job)
+            self.connection._deliver(message, job.queue)
+        if buffer and delivered == most and self._wake is not None and self.connection.cycle.in_hub:
+            self._wake.set()  # the pool ran them at once (solo): look at signals, then go on
+        return delivered
+
+    def _on_connection_disconnect(self, connection: Any) -> None:
+        if self._consumption is not None and self._in_poll is connection:
+            self._consumption.broken()
+        super()._on_connection_disconnect(connection)
+
+    # Reading without a consumer, and questions about a queue
+
+    def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
+        """Claim one message of ``queue``; returns ``None`` when there is none to be had now."""
+        if is_reply(queue):
+            return super().basic_get(queue, no_ack, **kwargs)
+        number = self.holder.open_claim()
+        jobs: list[Leased] = []
+        try:
+            jobs = self.store.claim([queue], 1, 0, self.holder.name, number, forget=no_ack).jobs
+        finally:
+            self.holder.close_claim(number, [] if no_ack else jobs)
+        if not jobs:
+            return None
+        if not no_ack:
+            self.connection.keep_leases(self)
+        message = self.Message(to_message(jobs[0]), channel=self)
+        if not no_ack:
+            self.qos.append(message, message.delivery_tag)
+        return message
+
+    def _size(self, queue: str) -> int:
+        if is_reply(queue):
+            return int(super()._size(queue))
+        with self.conn_or_acquire() as client:
+            return int(client.llen(queue))
+
+    def _purge(self, queue: str) -> int:
+        waiting = self.store.purge(queue)
+        return waiting + int(super()._purge(queue)) if is_reply(queue) else waiting
+
+    def _delete(self, queue: str, *args: Any, **kwargs: Any) -> None:
+        if not is_reply(queue):
+            self.store.purge(queue)
+        super()._delete(queue, *args, **kwargs)
+
+    # Ending
+
+    def close(self) -> None:
+        """Close the channel. A worker's leases are the process's and stay; a plain consumer's go back."""
+        consumption = self._consumption
+        if self._in_poll and consumption is not None and consumption.pending is not None:
+            connection = self._in_poll
+            connection.disconnect()  # an answer on its way is given up; the next renewal gives its leases back
+            consumption.broken()
+            self._in_poll = None
+            if consumption.holder.slots is None:
+                self.connection.renew_soon(self)
+        if self._wake is not None:
+            self.holder.unsubscribe(self._slot_freed)
+            self.connection.cycle.forget_wake(self._wake.reader)
+            self._wake.close()
+            self._wake = None
+        if not self.closed and self._own_buffer:
+            tokens = [job.token for job in self._own_buffer]
+            self._own_buffer.clear()
+            self.store.release(tokens)
+            self.holder.forget(tokens)
+        super().close()
+
+    def lease_store(self) -> Store:
+        """Return a store on connections of its own, for the lease thread."""
+        pool = self._get_pool()
+        pool.connection_kwargs.update(socket_timeout=3.0, socket_connect_timeout=3.0, health_check_interval=0)
+        pool.connection_class = native.connection_class(pool.connection_class)
+        return Store(redis.Redis(connection_pool=pool), prefix=self.global_keyprefix, lease_ms=int(self.lease_seconds * 1000))
+
+
+class SentinelChannel(Channel, stock.SentinelChannel):
+    """The same channel on a primary that Sentinel names: ``queueops-sentinel://host:26379;queueops-sentinel://…``."""
+
+    from_transport_options = tuple(dict.fromkeys(Channel.from_transport_options + stock.SentinelChannel.from_transport_options))
+
+    def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:
+        # Stock looks for the literal scheme "sentinel" among the alternates.
+        client = self.connection.client
+        urls, client.alt = client.alt, [re.sub(r"^queueopss?-sentinel://", "sentinel://", url) for url in client.alt]
+        try:
+            return super()._sentinel_managed_pool(asynchronous)
+        finally:
+            client.alt = urls

@@ -1,0 +1,99 @@
+"""Consuming over one socket: claim, read, hand over, and wait for the bell.
+
+The socket carries one exchange at a time, each sent without waiting and read when the poller says so:
+
+- a *claim*, with the settles that wait, in one write;
+- or, after a claim that found nothing, a ``BLPOP`` on the queues' bells.
+
+A claim is always sent before a ``BLPOP``, so no wake-up is lost: work that comes after the empty answer rings the bell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from queueops.engine import replies, scripts
+from queueops.engine.store import STEP, Store
+from queueops.engine.types import Claim, Settlement
+from queueops.transport.holder import Holder
+
+
+class Exchange:
+    """One question on the socket and what is needed to read its answer."""
+
+    __slots__ = ("bell", "number", "settles")
+
+    def __init__(self, *, bell: bool = False, number: int = 0, settles: list[Settlement] | None = None) -> None:
+        self.bell = bell
+        self.number = number
+        self.settles = settles or []
+
+
+class Consumption:
+    """The exchanges of one channel. ``send`` writes packed commands, ``read`` reads one reply."""
+
+    def __init__(self, store: Store, holder: Holder) -> None:
+        self.store = store
+        self.holder = holder
+        self.pending: Exchange | None = None
+        #: Seconds to wait for the bell before the next claim; ``None``: claim at once.
+        self.rest: float | None = None
+
+    def send_claim(self, connection: Any, queues: Sequence[str], free: int, ahead: int, forget: bool) -> None:
+        """Send the settles that wait and a claim."""
+        store, holder = self.store, self.holder
+        number = holder.open_claim()
+        settles = holder.take_settles(STEP)
+        self.pending = Exchange(number=number, settles=settles)
+        commands: list[tuple[Any, ...]] = []
+        if settles:
+            commands.append(("EVALSHA", scripts.digest("settle"), 1, store.prefix, *store.settle_args(settles)))
+        args = store.claim_args(queues, free, ahead, holder.name, number, forget)
+        commands.append(("EVALSHA", scripts.digest("claim"), 1, store.prefix, *args))
+        connection.send_packed_command(connection.pack_commands(commands))
+
+    def send_bell(self, connection: Any, queues: Sequence[str]) -> None:
+        """Wait for a bell of ``queues``, at most as long as the last claim said."""
+        self.pending = Exchange(bell=True)
+        keys = [self.store.key("bell", queue=queue) for queue in queues]
+        connection.send_command("BLPOP", *keys, f"{self.rest or 1.0:.3f}")
+        self.rest = None
+
+    def read(self, read_reply: Callable[[], Any]) -> Claim | None:
+        """Read the answer that is pending; returns the claim, or ``None`` after a bell or a script that was not loaded."""
+        exchange = self.pending
+        assert exchange is not None
+        if exchange.bell:
+            read_reply()
+            self.pending = None
+            return None
+        if exchange.settles:
+            try:
+                words = replies.words(read_reply())
+            except NoScriptError:
+                self.holder.unsent(exchange.settles)
+            else:
+                self.holder.confirm(exchange.settles, words)
+            exchange.settles = []
+        try:
+            claim = replies.claim(read_reply())
+        except ResponseError:
+            self.pending = None
+            self.holder.close_claim(exchange.number)
+            raise
+        self.pending = None
+        self.holder.close_claim(exchange.number, claim.jobs)
+        if not claim.jobs and not claim.more:
+            self.rest = claim.wait_ms / 1000
+        return claim
+
+    def broken(self) -> None:
+        """The connection is gone: what was sent without an answer is sent again, or given up."""
+        exchange, self.pending = self.pending, None
+        self.rest = None
+        if exchange is not None and not exchange.bell:
+            self.holder.unsent(exchange.settles)
+            self.holder.close_claim(exchange.number)

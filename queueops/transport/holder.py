@@ -1,0 +1,251 @@
+"""What one process holds: its leases, the jobs claimed ahead, and the settles that Redis has not confirmed.
+
+Leases and settles belong to the process, not to the channel: a reconnect makes a new channel, and nothing is
+dropped or given back by it. All methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+from queueops.engine.types import Leased, Settlement
+from queueops.transport import native
+
+#: Weight of the newest run in the process's mean run time.
+MEAN_STEP = 0.05
+
+
+class Held:
+    """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds)."""
+
+    __slots__ = ("claimed", "handed", "job", "started")
+
+    def __init__(self, job: Leased) -> None:
+        self.job = job
+        self.claimed = monotonic()
+        self.handed = False
+        self.started: float | None = None
+
+    def ran_ms(self, now: float) -> float:
+        """Return how long the job has run at ``now``."""
+        return 0.0 if self.started is None else (now - self.started) * 1000
+
+
+class Holder:
+    """The leases of this process on one broker.
+
+    ``slots``: jobs that a worker's pool runs at once; ``None`` for a plain kombu consumer, whose credit is its channel's.
+    """
+
+    def __init__(self) -> None:
+        # No "/": it separates the parts of a token.
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}".replace("/", "_")
+        self.slots: int | None = None
+        self.queues: tuple[str, ...] = ()
+        self.draining = False
+        self.max_jobs = 0
+        self.claimed_total = 0
+        self.ended_total = 0
+        self.stale_total = 0
+        self.mean_ms = 0.0
+        self.buffer: deque[Leased] = deque()
+        self.on_lost: Callable[[list[str]], None] | None = None
+        self._held: dict[str, Held] = {}
+        self._busy = 0
+        self._outbox: deque[Settlement] = deque()
+        self._given_back: deque[tuple[str, int, bool, dict[str, Any]]] = deque()
+        self._number = 0
+        self._open: set[int] = set()
+        self._lock = native.lock()
+        self._changed: list[Callable[[], None]] = []
+
+    # Claims
+
+    def open_claim(self) -> int:
+        """Return the number of a claim that is about to be sent."""
+        with self._lock:
+            self._number += 1
+            self._open.add(self._number)
+            return self._number
+
+    def close_claim(self, number: int, jobs: Iterable[Leased] = ()) -> None:
+        """Note the answer of a claim; without jobs also that its answer is given up (the connection broke)."""
+        with self._lock:
+            self._open.discard(number)
+            for job in jobs:
+                self._held[job.token] = Held(job)
+                self.claimed_total += 1
+
+    def answered(self) -> int:
+        """Return the highest number up to which no answer is outstanding: older leases unknown here never arrived."""
+        with self._lock:
+            return min(self._open) - 1 if self._open else self._number
+
+    # Slots
+
+    @property
+    def free(self) -> int:
+        """Slots without a job; jobs in the buffer are not counted."""
+        return max(0, (self.slots or 0) - self._busy)
+
+    @property
+    def busy(self) -> int:
+        """Jobs that Celery has and that have not ended."""
+        return self._busy
+
+    def hand(self, token: str, lease_seconds: float) -> bool:
+        """Note that a job goes to the pool now; False when it must not: the lease is lost or too old to be trusted."""
+        with self._lock:
+            held = self._held.get(token)
+            if held is None or held.handed:
+                return False
+            if monotonic() - held.claimed >= lease_seconds:
+                # The process stood still between the claim and now: another worker may have the job.
+                del self._held[token]
+                return False
+            held.handed = True
+            self._busy += 1
+            return True
+
+    def started(self, token: str, at: float | None = None) -> None:
+        """Note that the pool runs the job since ``at`` (monotonic seconds)."""
+        held = self._held.get(token)
+        if held is not None:
+            held.started = at if at is not None else monotonic()
+
+    # Ends
+
+    def settle(self, token: str, outcome: Any, run_ms: float | None = None, detail: dict[str, Any] | None = None) -> None:
+        """End a lease: its slot is free at once, its settle waits in the outbox until Redis has confirmed it."""
+        with self._lock:
+            held = self._held.get(token)
+            if run_ms is None:
+                run_ms = held.ran_ms(monotonic()) if held else 0.0
+            self._outbox.append(Settlement(token, outcome, run_ms, detail))
+            self.mean_ms += (run_ms - self.mean_ms) * (MEAN_STEP if self.ended_total else 1)
+            self._ended(held)
+        self._announce()
+
+    def give_back(self, token: str, *, delay_ms: int = 0, lost: bool = False, detail: dict[str, Any] | None = None) -> None:
+        """End a lease without an outcome: the job waits again; ``lost``: this delivery counts."""
+        with self._lock:
+            held = self._held.get(token)
+            self._given_back.append((token, delay_ms, lost, detail or {}))
+            self._ended(held)
+        self._announce()
+
+    def _ended(self, held: Held | None) -> None:
+        if held is not None and held.handed:
+            held.handed = False
+            self._busy -= 1
+            self.ended_total += 1
+
+    def take_settles(self, limit: int) -> list[Settlement]:
+        """Take settles to be sent; each comes back by :meth:`confirm` or :meth:`unsent`."""
+        with self._lock:
+            return [self._outbox.popleft() for _ in range(min(limit, len(self._outbox)))]
+
+    def confirm(self, items: Iterable[Settlement], words: Iterable[str]) -> None:
+        """Redis answered: the leases are gone."""
+        with self._lock:
+            for item, word in zip(items, words, strict=True):
+                self._held.pop(item.token, None)
+                if word == "stale" and item.outcome != "retried":
+                    self.stale_total += 1
+
+    def unsent(self, items: list[Settlement]) -> None:
+        """No answer was read: the settles wait again, in their order."""
+        with self._lock:
+            self._outbox.extendleft(reversed(items))
+
+    def take_given_back(self) -> list[tuple[str, int, bool, dict[str, Any]]]:
+        """Take what is to be released."""
+        with self._lock:
+            items = list(self._given_back)
+            self._given_back.clear()
+            return items
+
+    def unreleased(self, items: list[tuple[str, int, bool, dict[str, Any]]]) -> None:
+        """The release was not answered: try again later."""
+        with self._lock:
+            self._given_back.extendleft(reversed(items))
+
+    def forget(self, tokens: Iterable[str]) -> None:
+        """Drop leases that are over (released, or lost). A lost job that runs goes on; its settle will be stale."""
+        with self._lock:
+            for token in tokens:
+                held = self._held.get(token)
+                if held is not None and not held.handed:
+                    del self._held[token]
+
+    def drop_buffer(self) -> list[str]:
+        """Empty the buffer; returns the tokens, to be released."""
+        with self._lock:
+            tokens = [job.token for job in self.buffer]
+            self.buffer.clear()
+            for token in tokens:
+                self._held.pop(token, None)
+            return tokens
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits to be sent."""
+        return bool(self._outbox or self._given_back)
+
+    def running(self) -> dict[str, float]:
+        """Return ms run so far, by token, of every lease: what a renewal tells Redis."""
+        now = monotonic()
+        with self._lock:
+            return {token: held.ran_ms(now) for token, held in self._held.items()}
+
+    def jobs(self) -> list[Held]:
+        """Return what is held now."""
+        with self._lock:
+            return list(self._held.values())
+
+    # Whoever waits for a free slot or for something to send
+
+    def subscribe(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` after each end of a job, from the thread where it ended."""
+        self._changed.append(wake)
+
+    def unsubscribe(self, wake: Callable[[], None]) -> None:
+        """Stop calling ``wake``."""
+        if wake in self._changed:
+            self._changed.remove(wake)
+
+    def _announce(self) -> None:
+        for wake in self._changed:
+            wake()
+
+
+_holders: dict[str, Holder] = {}
+_guard = threading.Lock()
+
+
+def holder_for(broker: str) -> Holder:
+    """Return this process's holder for the broker named ``broker``."""
+    with _guard:
+        return _holders.setdefault(broker, Holder())
+
+
+def holders() -> list[Holder]:
+    """Return the holders of this process."""
+    return list(_holders.values())
+
+
+def _after_fork_in_child() -> None:
+    # The parent's leases are the parent's: a pool child never renews or settles them.
+    global _guard
+    _guard = threading.Lock()
+    _holders.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

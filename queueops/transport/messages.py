@@ -1,0 +1,133 @@
+"""From a kombu message to a job, and from a leased job back to the message that Celery sees."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+from kombu.utils.json import dumps, loads
+
+from queueops.engine.rules.envelope import NewJob
+from queueops.engine.rules.priority import patience_ms
+from queueops.engine.types import Leased
+from queueops.errors import InvalidMessage, InvalidOrg, InvalidResource, PayloadTooLarge
+
+#: The header in which the publishing side says what the broker should know.
+HEADER = "queueops"
+#: Org of a message whose publisher knows no orgs.
+DEFAULT_ORG = "default"
+NAME = re.compile(r"[A-Za-z0-9._@-]{1,128}\Z")
+
+_tag_lock = threading.Lock()
+_tag_last = 0
+
+
+def new_tag() -> str:
+    """Return a UUIDv7 as text: later tags sort later, also within a millisecond (RFC 9562, section 6.2, method 1)."""
+    global _tag_last
+    with _tag_lock:
+        # 48 bits of milliseconds, then a 12-bit counter that overflows into the next millisecond.
+        _tag_last = max(_tag_last + 1, (time.time_ns() // 1_000_000) << 12)
+        stamp = _tag_last
+    high = (stamp >> 12) << 16 | 0x7000 | stamp & 0xFFF
+    low = 0x8000 << 48 | int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF
+    text = f"{high:016x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+os.register_at_fork(after_in_child=lambda: globals().__setitem__("_tag_lock", threading.Lock()))
+
+
+def eta_ms(text: str | None) -> int:
+    """Return the header ``eta`` (ISO 8601; naive means UTC) in ms since the epoch, 0 for none."""
+    if not text:
+        return 0
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise InvalidMessage(f"eta must be an ISO 8601 time, got {text!r}") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return int(moment.timestamp() * 1000)
+
+
+def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> NewJob:
+    """Return the job for a kombu message.
+
+    ``limit``: size of the message in bytes above which :class:`PayloadTooLarge` is raised; a retry is never refused.
+    ``repeated``: this is a second try to publish the same message. Raises :class:`PublishError` subclasses.
+    """
+    headers, properties = message["headers"], message["properties"]
+    meta = headers.get(HEADER) or {}
+    supersedes = properties.pop("queueops_supersedes", "")
+    org, resource = meta.get("org", DEFAULT_ORG), meta.get("resource", "")
+    if not (isinstance(org, str) and NAME.match(org)):
+        raise InvalidOrg(org)
+    if resource and not (isinstance(resource, str) and NAME.match(resource)):
+        raise InvalidResource(resource)
+    text = dumps(message)
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > limit and not supersedes:
+        raise PayloadTooLarge(size, limit)
+    timelimit = headers.get("timelimit") or (None, None)
+    tag = properties["delivery_tag"]
+    return NewJob(
+        tag=tag,
+        task_id=str(headers.get("id") or tag),
+        task=str(headers.get("task") or ""),
+        org=org,
+        message=text,
+        resource=resource,
+        patience_ms=patience_ms(meta.get("priority", properties.get("priority", 5))),
+        deadline_ms=int(meta.get("deadline") or 0),
+        due_ms=eta_ms(headers.get("eta")),
+        once=bool(meta.get("once")),
+        run_limit_ms=int((timelimit[0] or timelimit[1] or 0) * 1000),
+        first_ms=int(meta.get("first") or time.time() * 1000),
+        attempt=int(headers.get("retries") or 0),
+        repeated=repeated,
+        supersedes=supersedes,
+    )
+
+
+def to_message(job: Leased) -> dict[str, Any]:
+    """Return the message as kombu delivers it; raises ``ValueError`` when it can not be one.
+
+    The delivery tag becomes the lease token, and the ETA, which has passed, moves out of Celery's sight: a worker
+    that saw it would hold the job in memory once more.
+    """
+    message = loads(job.message)
+    if not isinstance(message, dict) or not isinstance(message.get("properties"), dict) or "body" not in message:
+        raise ValueError("not a kombu message")
+    properties = message["properties"]
+    properties["delivery_tag"] = job.token
+    info = properties.get("delivery_info")
+    if not isinstance(info, dict):
+        info = properties["delivery_info"] = {"exchange": "", "routing_key": job.queue}
+    info.update(
+        token=job.token, queue=job.queue, org=job.org, deliveries=job.deliveries, claimed_ms=job.claimed_ms,
+        redelivered=job.deliveries > 1,
+    )  # fmt: skip
+    headers = message.setdefault("headers", {})
+    if isinstance(headers, dict) and headers.get("eta"):
+        properties["queueops_eta"], headers["eta"] = headers["eta"], None
+    return message
+
+
+def broken_message(job: Leased) -> dict[str, Any]:
+    """Return a message that says nothing but which job could not be read, so that the consumer can bury it."""
+    return {
+        "body": job.message,
+        "content-type": "application/x-queueops-undecodable",
+        "content-encoding": "utf-8",
+        "headers": {},
+        "properties": {
+            "delivery_tag": job.token,
+            "delivery_info": {"exchange": "", "routing_key": job.queue, "token": job.token, "queue": job.queue,
+                              "org": job.org, "deliveries": job.deliveries, "claimed_ms": job.claimed_ms},
+        },
+    }  # fmt: skip

@@ -1,0 +1,30 @@
+"""How many jobs a worker claims ahead of its free slots."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+#: Jobs claimed ahead at most.
+MOST_AHEAD = 64
+#: Below this mean run time a round trip costs a noticeable part of the run, so many are claimed at once.
+SHORT_MS = 20.0
+#: Above this mean run time a claimed-ahead job would wait noticeably behind a running one.
+LONG_MS = 1000.0
+
+Prefetch = int | Literal["auto"]
+
+
+def ahead(prefetch: Prefetch, slots: int, mean_ms: float, ended: int) -> int:
+    """Return how many jobs to hold ahead of the slots.
+
+    ``prefetch``: a number, or "auto": nothing above a mean run time of 1 s, one job from 20 ms, below that as many
+    as run in 20 ms, 64 at most. ``mean_ms``: mean run time in this process; ``ended``: how many runs it stands on.
+    """
+    if prefetch != "auto":
+        return prefetch
+    if not ended or mean_ms > LONG_MS:
+        return 0
+    if mean_ms >= SHORT_MS:
+        return 1
+    return min(MOST_AHEAD, math.ceil(slots * SHORT_MS / max(mean_ms, 0.01)))

@@ -1,0 +1,121 @@
+"""The kombu transports: ``queueops://`` and ``queueops-sentinel://``, with TLS as ``queueopss…``."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from kombu.transport import redis as stock
+from redis import exceptions
+
+from queueops import __version__
+from queueops.transport.beat import LeaseThread
+from queueops.transport.channel import Channel, SentinelChannel
+from queueops.transport.holder import Holder
+
+_threads: dict[str, LeaseThread] = {}
+
+
+def lease_thread(holder: Holder) -> LeaseThread | None:
+    """Return the lease thread of ``holder``, if it consumes."""
+    return _threads.get(holder.name)
+
+
+class Poller(stock.MultiChannelPoller):
+    """kombu's poller; without an event loop it delivers what is buffered before it polls, one message a call."""
+
+    in_hub = False
+
+    def on_poll_init(self, poller: Any) -> None:
+        """Take over the event loop's poller."""
+        self.poller = poller
+        self.in_hub = True
+
+    def maybe_restore_messages(self) -> None:
+        """Nothing: leases expire in the broker."""
+
+    def get(self, callback: Any, timeout: float | None = None) -> None:
+        """Deliver one message or raise ``Empty``."""
+        for channel in list(self._channels):
+            if channel.active_queues and channel.hand_over(1):
+                return
+        super().get(callback, timeout)
+
+    def forget_wake(self, fd: int) -> None:
+        """Stop polling a channel's wake-up."""
+        self._fd_to_chan.pop(fd, None)
+        try:
+            self._unregister_from_poll(fd)
+        except (KeyError, ValueError, OSError):
+            pass
+
+
+class Transport(stock.Transport):
+    """The engine behind kombu's interface. ``driver_type`` stays ``redis``: Celery switches features on by it."""
+
+    Channel = Channel
+    driver_name = "queueops"
+    tls = False
+
+    implements = stock.Transport.implements.extend(batch_publish=False)
+    # A demoted or busy primary is a connection to give up, not a worker to end.
+    connection_errors = (
+        *stock.Transport.connection_errors, exceptions.ReadOnlyError, exceptions.MasterDownError,
+        exceptions.ClusterDownError, exceptions.TryAgainError,
+    )  # fmt: skip
+
+    def __init__(self, client: Any, **kwargs: Any) -> None:
+        super().__init__(client, **kwargs)
+        self.cycle = Poller()
+        if self.tls and not client.ssl:
+            # kombu knows only the literal scheme "rediss"; an alias would silently speak plain text.
+            client.ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+
+    @property
+    def supports_batch_publish(self) -> bool:
+        """Return False: a publish is one script already."""
+        return False
+
+    def driver_version(self) -> str:
+        """Return the version of queueops."""
+        return __version__
+
+    def keep_leases(self, channel: Channel) -> None:
+        """Start the process's lease thread, or let it follow this channel's connection."""
+        holder = channel.holder
+        thread = _threads.get(holder.name)
+        if thread is None:
+            thread = LeaseThread(holder, channel.lease_store, heartbeat=float(channel.heartbeat_seconds), version=__version__)
+            _threads[holder.name] = thread
+            thread.start()
+        else:
+            thread.use(channel.lease_store)
+
+    def flush_soon(self, channel: Channel) -> None:
+        """Let the lease thread send what waits."""
+        if thread := _threads.get(channel.holder.name):
+            thread.soon()
+
+    def renew_soon(self, channel: Channel) -> None:
+        """Let the lease thread renew at once."""
+        if thread := _threads.get(channel.holder.name):
+            thread.renew_soon()
+
+
+class TLSTransport(Transport):
+    """``queueopss://``: TLS, and a certificate that is verified unless the options say otherwise."""
+
+    tls = True
+
+
+class SentinelTransport(Transport):
+    """``queueops-sentinel://``: the primary is found by Sentinel; needs the transport option ``master_name``."""
+
+    default_port = 26379
+    Channel = SentinelChannel
+
+
+class SentinelTLSTransport(SentinelTransport):
+    """``queueopss-sentinel://``: the same with TLS."""
+
+    tls = True
