@@ -27,7 +27,7 @@ def _text_pattern(keys: tuple[str, ...]) -> re.Pattern[str] | None:
     names = "|".join(f"(?:{key})" for key in keys)
     # `token=abc`, `"token": "abc"`, `Authorization: Bearer abc`: the value ends at a quote, a separator or a space.
     return re.compile(
-        rf"""(?P<key>[\w-]*(?:{names})[\w-]*["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?)(?P<value>[^\s"',;&})\]]+)""",
+        rf"""(?P<key>[\w-]*(?:{names})[\w-]*["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?)(?P<value>[^\s"',;&}})\]]+)""",
         re.IGNORECASE,
     )
 
