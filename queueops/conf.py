@@ -230,10 +230,12 @@ def _policies(
     project: Mapping[str, Any], own: Mapping[str, Any], sources: dict[str, str]
 ) -> Mapping[str, RetryPolicy]:
     policies = dict(DEFAULT_POLICIES)
-    for origin, given in (("settings JOB_RETRY_POLICIES", project), ("settings QUEUEOPS", own)):
-        for queue, value in given.items():
-            policies[queue] = policy_from(value, policies.get(queue) or policies["standard"])
-            sources[f"RETRY_POLICIES.{queue}"] = origin
+    # `standard` first: a queue without a policy of its own builds on what the project made of that one.
+    for queue in dict.fromkeys(("standard", *project, *own)):
+        for origin, given in (("settings JOB_RETRY_POLICIES", project), ("settings QUEUEOPS", own)):
+            if queue in given:
+                policies[queue] = policy_from(given[queue], policies.get(queue) or policies["standard"])
+                sources[f"RETRY_POLICIES.{queue}"] = origin
     return MappingProxyType(policies)
 
 

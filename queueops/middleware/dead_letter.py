@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,13 @@ from celery.exceptions import Reject
 
 from queueops.engine.rules.states import Reason
 
-__all__ = ["MESSAGE_CHARS", "TRACEBACK_CHARS", "RetryRefused", "detail", "reason_of"]
+__all__ = ["MESSAGE_CHARS", "TRACEBACK_CHARS", "RetryRefused", "attempt_entry", "detail", "reason_of"]
 
 #: A letter is kept in Redis until it is a row; a traceback of a recursion must not fill it.
 TRACEBACK_CHARS = 16_000
 MESSAGE_CHARS = 4_000
+#: Characters of the message that an earlier attempt keeps.
+ENTRY_CHARS = 500
 
 
 class RetryRefused(Reject):
@@ -56,6 +59,7 @@ def detail(
     worker: str = "",
     run_ms: float = 0,
     attempts: Sequence[Mapping[str, Any]] = (),
+    attempt: int = 0,
 ) -> dict[str, Any]:
     """Return what the dead stream keeps about a death, bounded and fit for JSON.
 
@@ -66,11 +70,11 @@ def detail(
         worker: host name of the worker.
         run_ms: milliseconds that the last attempt ran.
         attempts: the earlier attempts, from the message's header.
+        attempt: the number of the attempt that was the last, from 1; 0 if there was none.
     """
-    if isinstance(error, RetryRefused):
-        name, message = error.error, error.text
-    else:
-        name, message = (type(error).__name__, _message(error)) if error is not None else ("", "")
+    name, message = _told(error)
+    if attempt:
+        attempts = [*attempts, attempt_entry(attempt, error, worker)]
     if len(traceback) > TRACEBACK_CHARS:
         traceback = "[the beginning is cut]\n" + traceback[-TRACEBACK_CHARS:]
     return {
@@ -82,6 +86,27 @@ def detail(
         "run_ms": round(run_ms),
         "attempts": list(attempts),
     }
+
+
+def attempt_entry(n: int, error: BaseException | None, worker: str) -> dict[str, Any]:
+    """Return the entry of a failed attempt in a job's history.
+
+    Args:
+        n: number of the attempt, from 1.
+        error: what it raised, None if nothing.
+        worker: host name of the worker.
+    """
+    name, message = _told(error)
+    now = int(time.time() * 1000)
+    return {"n": n, "at": now, "error": name, "message": message[:ENTRY_CHARS], "worker": worker}
+
+
+def _told(error: BaseException | None) -> tuple[str, str]:
+    if error is None:
+        return "", ""
+    if isinstance(error, RetryRefused):
+        return error.error, error.text[:MESSAGE_CHARS]
+    return type(error).__name__, _message(error)
 
 
 def _message(error: BaseException) -> str:

@@ -22,9 +22,7 @@ _ambient: ContextVar[str | None] = ContextVar("queueops_org", default=None)
 
 
 def check_org(name: Any) -> str:
-    """Return `name`, a whole number as its decimal text; raise `InvalidOrg` if it is no org's name."""
-    if type(name) is int:
-        name = str(name)
+    """Return `name`, or raise `InvalidOrg` if it is no org's name."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise InvalidOrg(name)
     return name
@@ -47,7 +45,7 @@ class org_context(ContextDecorator):
         InvalidOrg: at once, not at the first publish.
     """
 
-    def __init__(self, org: str | int | None) -> None:
+    def __init__(self, org: str | None) -> None:
         self._org = None if org is None else check_org(org)
         self._tokens: list[Token[str | None]] = []
 
@@ -100,11 +98,11 @@ class Org(Middleware):
 
 def _from_arguments(argument: tuple[str, int | None], envelope: Envelope) -> Any:
     name, position = argument
-    if name in envelope.kwargs:
-        return envelope.kwargs[name]
-    if position is not None and position < len(envelope.args):
-        return envelope.args[position]
-    return None
+    found = envelope.kwargs.get(name)
+    if found is None and position is not None and position < len(envelope.args):
+        found = envelope.args[position]
+    # An org's number, as tasks get it that take a row's id.
+    return str(found) if type(found) is int else found
 
 
 class OrgMiddleware:

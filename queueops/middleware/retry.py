@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import TracebackType
@@ -19,7 +18,7 @@ from celery.exceptions import Retry as CeleryRetry
 from queueops.conf import config
 from queueops.engine.rules.backoff import RetryPolicy, policy_from
 from queueops.middleware.chain import Envelope, Job, Middleware
-from queueops.middleware.dead_letter import RetryRefused
+from queueops.middleware.dead_letter import RetryRefused, attempt_entry
 
 __all__ = ["Retry", "asked_for_retry", "policy_of", "with_attempt"]
 
@@ -27,7 +26,6 @@ __all__ = ["Retry", "asked_for_retry", "policy_of", "with_attempt"]
 HISTORY = 20
 #: Longest wait in seconds that an exception's `retry_after` may ask for: a typo must not park a job.
 LONGEST_RETRY_AFTER = 86_400.0
-_ERROR_CHARS = 500
 
 
 class Retry(Middleware):
@@ -132,14 +130,8 @@ def with_attempt(
         error: what it raised, None if nothing.
         worker: host name of the worker.
     """
-    entry = {
-        "n": n,
-        "at": int(time.time() * 1000),
-        "error": type(error).__name__ if error is not None else "",
-        "message": str(error)[:_ERROR_CHARS] if error is not None else "",
-        "worker": worker,
-    }
-    return {**header, "attempts": [*header.get("attempts", ())[1 - HISTORY :], entry]}
+    earlier = header.get("attempts", ())[1 - HISTORY :]
+    return {**header, "attempts": [*earlier, attempt_entry(n, error, worker)]}
 
 
 def _publish(job: Job, error: Exception, delay: float) -> Exception:
