@@ -88,7 +88,7 @@ function state.flush()
     local hash = key.queue(q.name)
     redis.call('HSET', hash, 'V', fmt(q.V), 'W', fmt(q.W), 'A', q.A, 'n', q.n)
     for field, number in pairs(q.counts) do
-      redis.call('HINCRBY', hash, field, fmt(number))
+      redis.call('HINCRBY', hash, field, fmt(math.floor(number + 0.5))) -- run times have fractions
     end
   end
 end
