@@ -31,6 +31,7 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self._file: IO[str] = path.open("a", encoding="utf-8")
+        self._test = ""
         self._outcome = "passed"
         self._detail = ""
         self._reruns = 0
@@ -38,7 +39,10 @@ class Recorder:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Write that ``nodeid`` has started."""
-        self._outcome, self._detail, self._reruns, self._started = "passed", "", 0, time.monotonic()
+        if nodeid == self._test:  # pytest-rerunfailures announces each repetition
+            return
+        self._test, self._started = nodeid, time.monotonic()
+        self._outcome, self._detail, self._reruns = "passed", "", 0
         self._write(id=nodeid, outcome="started")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -66,6 +66,7 @@ class Suite:
             "TEST_BACKEND": f"redis://127.0.0.1:{backend_port}/0",
             "REDIS_HOST": "127.0.0.1",
             "REDIS_PORT": str(backend_port),
+            "WORKER_LOGLEVEL": "INFO",  # as upstream runs it: two tests read the worker's log
         }
         if scheme == OURS:
             # Read by the `celery` command as -A: workers that tests start by hand load our app as users' do.
