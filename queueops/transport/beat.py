@@ -63,17 +63,23 @@ class LeaseThread:
         self._renew_now = True
         self._wake.set()
 
-    def stop(self, leave: bool = True) -> None:
-        """End the thread; with ``leave`` send what waits and strike the process off."""
+    def stop(self) -> None:
+        """End the thread: send what waits, give back what is held, strike the process off.
+
+        A job that had started and must not run twice is lost with it.
+        """
         self._stopping = True
         self._wake.set()
-        if leave:
-            try:
-                with self._busy:
-                    self._send()
-                    self._connected().leave(self.holder.name)
-            except redis.RedisError:
-                pass  # the lease expires by itself
+        detail = {"reason": "worker_lost", "error": "WorkerStopped", "worker": self.holder.name,
+                  "message": "The worker was stopped while the job ran, and the job must not run twice."}  # fmt: skip
+        try:
+            with self._busy:
+                self._send()
+                once = [held.job.token for held in self.holder.jobs() if held.started is not None and held.job.once]
+                self._connected().release(once, lost=True, detail=detail)
+                self._connected().leave(self.holder.name)
+        except (redis.RedisError, OSError):
+            pass  # the lease expires by itself
 
     def _run(self) -> None:
         next_tick = next_renew = 0.0
@@ -130,9 +136,7 @@ class LeaseThread:
         answered = holder.answered()
         lost = self._connected().renew(holder.name, holder.running(), answered=answered, registration=self._registration())
         if lost:
-            holder.forget(lost)
-            if holder.on_lost is not None:
-                holder.on_lost(lost)
+            holder.lost(lost)
 
     def _registration(self) -> dict[str, Any] | None:
         if self.holder.slots is None:

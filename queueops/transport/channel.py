@@ -128,7 +128,24 @@ class Channel(stock.Channel):
 
     def _basic_cancel(self, consumer_tag: str) -> Any:
         self._no_ack.discard(self._tag_to_queue.get(consumer_tag))
-        return super()._basic_cancel(consumer_tag)
+        cancelled = super()._basic_cancel(consumer_tag)
+        if not self.active_queues:
+            self._give_up_claim()  # nobody will read the answer: what it leased must not wait for our end
+        return cancelled
+
+    def _give_up_claim(self) -> None:
+        consumption = self._consumption
+        if self._in_poll and consumption is not None and consumption.pending is not None:
+            self._in_poll.disconnect()
+            consumption.broken()
+            self._in_poll = None
+            self.connection.renew_soon(self)
+
+    def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
+        """Set the credit; for a worker it is the number of its slots, which autoscaling changes."""
+        super().basic_qos(prefetch_size, prefetch_count, apply_global)
+        if self.holder.slots is not None and prefetch_count:
+            self.holder.slots = prefetch_count
 
     def _listen_for_wake(self) -> None:
         # A slot that is freed in another thread or greenlet must interrupt the poll of the consuming one.
@@ -259,6 +276,8 @@ class Channel(stock.Channel):
     def hand_over(self, most: int) -> int:
         """Deliver jobs from the buffer to free slots, at most ``most``; returns how many."""
         holder, buffer, delivered = self.holder, self._buffer, 0
+        if holder.draining:
+            return 0
         while buffer and delivered < most and (holder.slots is None or holder.free):
             job = buffer.popleft()
             if holder.slots is not None and not holder.hand(job.token, self.lease_seconds):
@@ -318,14 +337,7 @@ class Channel(stock.Channel):
 
     def close(self) -> None:
         """Close the channel. A worker's leases are the process's and stay; a plain consumer's go back."""
-        consumption = self._consumption
-        if self._in_poll and consumption is not None and consumption.pending is not None:
-            connection = self._in_poll
-            connection.disconnect()  # an answer on its way is given up; the next renewal gives its leases back
-            consumption.broken()
-            self._in_poll = None
-            if consumption.holder.slots is None:
-                self.connection.renew_soon(self)
+        self._give_up_claim()
         if self._wake is not None:
             self.holder.unsubscribe(self._slot_freed)
             self.connection.cycle.forget_wake(self._wake.reader)

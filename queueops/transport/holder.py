@@ -25,12 +25,12 @@ MEAN_STEP = 0.05
 class Held:
     """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds)."""
 
-    __slots__ = ("claimed", "handed", "job", "started")
+    __slots__ = ("claimed", "handed", "job", "lost", "started")
 
     def __init__(self, job: Leased) -> None:
         self.job = job
         self.claimed = monotonic()
-        self.handed = False
+        self.handed = self.lost = False
         self.started: float | None = None
 
     def ran_ms(self, now: float) -> float:
@@ -56,7 +56,7 @@ class Holder:
         self.stale_total = 0
         self.mean_ms = 0.0
         self.buffer: deque[Leased] = deque()
-        self.on_lost: Callable[[list[str]], None] | None = None
+        self.lost_total = 0
         self._held: dict[str, Held] = {}
         self._busy = 0
         self._outbox: deque[Settlement] = deque()
@@ -178,12 +178,23 @@ class Holder:
             self._given_back.extendleft(reversed(items))
 
     def forget(self, tokens: Iterable[str]) -> None:
-        """Drop leases that are over (released, or lost). A lost job that runs goes on; its settle will be stale."""
+        """Drop leases that were released."""
         with self._lock:
             for token in tokens:
                 held = self._held.get(token)
                 if held is not None and not held.handed:
                     del self._held[token]
+
+    def lost(self, tokens: Iterable[str]) -> None:
+        """Redis says that these leases are over: drop what has not started; what runs goes on, its settle will be stale."""
+        with self._lock:
+            for token in tokens:
+                held = self._held.get(token)
+                if held is not None and not held.lost:
+                    held.lost = True
+                    self.lost_total += 1
+                    if not held.handed:
+                        del self._held[token]
 
     def drop_buffer(self) -> list[str]:
         """Empty the buffer; returns the tokens, to be released."""

@@ -1,0 +1,201 @@
+"""A job in a worker's main process. Its lease ends when the run ends, never at Celery's acknowledgement.
+
+Celery acknowledges when a job starts, or when it ends, or not at all, by half a dozen options. Here all of them
+come down to one settle with the outcome of the run; ``acks_late`` only decides what happens when the lease or the child
+is lost: the job goes back to its lane, or (False) it becomes a dead letter and never runs twice.
+"""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import Any
+
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from billiard.einfo import ExceptionWithTraceback
+from celery.exceptions import Ignore, Reject
+from celery.exceptions import Retry as CeleryRetry
+from celery.worker import request as stock
+from celery.worker import state
+
+from queueops.conf import config
+from queueops.engine.rules.states import Reason
+from queueops.middleware.dead_letter import detail, reason_of
+from queueops.middleware.run import failed_elsewhere
+
+#: Delay before a job that its task rejected with ``requeue=True`` may be claimed again.
+REQUEUE_DELAY_MS = 5_000
+
+
+class Request(stock.Request):
+    """Celery's request; every end of a run settles the lease, straight into the process's outbox."""
+
+    _outcome = ""
+    _started_at: float | None = None
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        info = message.delivery_info or {}
+        self.token: str = info.get("token") or ""
+        self.holder = message.channel.holder if self.token else None
+        self.deliveries: int = info.get("deliveries", 1)
+        if self.token:
+            # The child finds its token here when it publishes its own retry.
+            for name in ("token", "queue", "org", "deliveries", "claimed_ms"):
+                self._delivery_info[name] = info.get(name)
+
+    # How a run may end
+
+    def acknowledge(self) -> None:
+        """Settle as succeeded; the calls that Celery makes for other reasons are overridden below."""
+        if self.holder is None:
+            super().acknowledge()
+        else:
+            self._settle("succeeded")
+
+    def reject(self, requeue: bool = False) -> None:
+        """Give the job back after a while, counted; or bury it."""
+        if self.holder is None:
+            super().reject(requeue)
+        elif requeue:
+            self._give_back(REQUEUE_DELAY_MS, Reject("requeued too often"), Reason.REJECTED)
+        else:
+            self._bury(Reject("rejected"), Reason.REJECTED)
+
+    def _settle(self, outcome: str, run_ms: float | None = None, letter: dict[str, Any] | None = None) -> None:
+        if self._outcome:
+            return
+        self._outcome, self.acknowledged = outcome, True
+        self.holder.settle(self.token, outcome, run_ms, letter)
+
+    def _give_back(self, delay_ms: int, error: BaseException, reason: str) -> None:
+        if self._outcome:
+            return
+        self._outcome, self.acknowledged = "released", True
+        self.holder.give_back(self.token, delay_ms=delay_ms, lost=True, detail=self._letter(error, reason))
+
+    def _bury(self, error: BaseException, reason: str, traceback: str = "") -> None:
+        self._settle("dead", letter=self._letter(error, reason, traceback))
+
+    def _letter(self, error: BaseException, reason: str, traceback: str = "") -> dict[str, Any]:
+        header = self._request_dict.get("queueops") or {}
+        return detail(
+            reason, error=error, traceback=traceback, worker=self.hostname, run_ms=self._ran_seconds() * 1000,
+            attempts=header.get("attempts") or (), attempt=int(self._request_dict.get("retries") or 0) + 1,
+        )  # fmt: skip
+
+    def _ran_seconds(self) -> float:
+        return monotonic() - self._started_at if self._started_at is not None else 0.0
+
+    # What the pool says
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """The pool runs the job: the lease goes on."""
+        self.worker_pid = pid
+        self._started_at = time_accepted
+        self.time_start = time() - (monotonic() - time_accepted)
+        stock.task_accepted(self)
+        if self.holder is None:
+            if not self.task.acks_late:
+                self.acknowledge()
+        else:
+            self.holder.started(self.token, time_accepted)
+        self.send_event("task-started")
+        if self._terminate_on_ack is not None:
+            self.terminate(*self._terminate_on_ack)
+
+    def on_success(self, failed__retval__runtime: Any, **options: Any) -> None:
+        """The run ended and its result is stored."""
+        failed, value, runtime = failed__retval__runtime
+        if failed:
+            error = _unwrapped(value.exception)
+            if isinstance(error, SystemExit | KeyboardInterrupt):
+                raise error
+            self.on_failure(value, return_ok=True)
+            return
+        stock.task_ready(self, successful=True)
+        if self.holder is None:
+            if self.task.acks_late:
+                self.acknowledge()
+        else:
+            self._settle("succeeded", runtime * 1000)
+        self.send_event("task-succeeded", result=value, runtime=runtime)
+
+    def on_retry(self, exc_info: Any) -> None:
+        """The next attempt is published; its script has ended this lease, so the settle will find nothing."""
+        if self.holder is not None:
+            self._settle("retried")
+        super().on_retry(exc_info)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """The run failed: settle first by what failed, then let Celery store results and tell listeners."""
+        error = _unwrapped(exc_info.exception)
+        if self.holder is None or self._outcome:
+            super().on_failure(exc_info, send_failed_event, return_ok)
+            return
+        if isinstance(error, SystemExit | KeyboardInterrupt) and not (self._already_revoked or self._already_cancelled):
+            exc_info = self._worker_lost_info(error)
+            error = _unwrapped(exc_info.exception)
+        if isinstance(error, WorkerLostError) and not self._success_was_stored():
+            if self._child_lost(error):
+                stock.task_ready(self)
+                return
+        elif isinstance(error, TimeLimitExceeded):
+            if self._next_attempt(error):
+                stock.task_ready(self)
+                return
+            self._bury(error, Reason.TIMEOUT, str(exc_info.traceback))
+        elif isinstance(error, Reject) and not error.requeue:
+            self._bury(error, reason_of(error), str(exc_info.traceback))
+        elif not isinstance(error, Terminated | SystemExit | KeyboardInterrupt | Reject | Ignore | CeleryRetry):
+            # WorkerLostError comes here too, after SUCCESS was stored: super acknowledges it.
+            if not isinstance(error, WorkerLostError):
+                self._bury(error, reason_of(error), str(exc_info.traceback))
+        super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _child_lost(self, error: WorkerLostError) -> bool:
+        """Settle a job whose child died; returns whether it will run again."""
+        may_run_again = self.task.acks_late and not (self._request_dict.get("queueops") or {}).get("once")
+        if may_run_again and self.deliveries < config().delivery_limit:
+            self._give_back(0, error, Reason.WORKER_LOST)
+            return True
+        self._bury(error, Reason.WORKER_LOST)
+        return False
+
+    def _next_attempt(self, error: TimeLimitExceeded) -> bool:
+        """Publish the attempt after a hard time limit, which only this process has seen; returns whether there is one."""
+        answer = failed_elsewhere(self._app, self.task, self._context, error, self._ran_seconds())
+        if not isinstance(answer, CeleryRetry):
+            return False
+        self._settle("retried")
+        self.task.backend.mark_as_retry(self.id, error, None, request=self._context)
+        self.send_event("task-retried", exception=repr(error), traceback="")
+        return True
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """A time limit passed. At the hard one the child is killed and the attempt is over."""
+        if soft or self.holder is None or state.should_terminate:
+            super().on_timeout(soft, timeout)
+            return
+        if self._outcome == "retried":
+            return  # on_failure was first and published the next attempt
+        error = TimeLimitExceeded(timeout)
+        if not self._outcome and self._next_attempt(error):
+            stock.task_ready(self)
+            stock.error("Hard time limit (%ss) exceeded for %s[%s]: next attempt published", timeout, self.name, self.id)
+            return
+        self._bury(error, Reason.TIMEOUT)
+        super().on_timeout(soft, timeout)
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        if self.holder is not None:
+            if expired:
+                self._bury(TimeoutError("the message expired before a worker could start it"), Reason.EXPIRED)
+            else:
+                self._settle("cancelled")
+        super()._announce_revoked(reason, terminated, signum, expired)
+
+
+def _unwrapped(error: Any) -> Any:
+    return error.exc if isinstance(error, ExceptionWithTraceback) else error
+
+

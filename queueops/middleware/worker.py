@@ -1,0 +1,187 @@
+"""A worker's main process: its slots, its start and its end, and the chores it does beside the jobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from celery.app.task import Task
+from celery.utils.log import get_logger
+from celery.worker import state
+
+from queueops.conf import config
+from queueops.engine.store import Store
+from queueops.errors import ConfigurationError
+from queueops.middleware.chain import chain
+from queueops.transport.adoption import adopt
+from queueops.transport.holder import Holder, holders
+from queueops.transport.transport import lease_thread
+
+logger = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Chore:
+    """A function that one worker process of all runs about every ``seconds``."""
+
+    name: str
+    seconds: float
+    run: Callable[[Store], Any]
+    due: float = field(default=0.0)
+
+
+class Chores:
+    """What workers do beside jobs: collecting dead letters, comparing limits. One process at a time does each."""
+
+    def __init__(self) -> None:
+        self._chores: dict[str, Chore] = {}
+
+    def register(self, name: str, seconds: float, run: Callable[[Store], Any]) -> None:
+        """Have ``run(store)`` called about every ``seconds`` by one worker; the same name replaces."""
+        self._chores[name] = Chore(name, seconds, run)
+
+    def turn(self, store: Store, holder: str, now: float) -> None:
+        """Run what is due and what no other process is at."""
+        for chore in list(self._chores.values()):
+            if now < chore.due:
+                continue
+            chore.due = now + chore.seconds
+            lock = store.key("lock", name=chore.name)
+            # The lock outlives a run that hangs, not by much: the next process goes on after it.
+            if not store.client.set(lock, holder, nx=True, ex=max(30, int(chore.seconds * 3))):
+                continue
+            try:
+                chore.run(store)
+            except Exception:
+                logger.exception("Chore %s failed; it is tried again in %g s", chore.name, chore.seconds)
+            finally:
+                store.client.delete(lock)
+
+
+chores = Chores()
+
+
+def install(app: Celery) -> None:
+    """Make workers of ``app`` use leases."""
+    # On the base class of all tasks, so that ``shared_task(base=...)`` has them too. For a message of another transport
+    # both do what Celery's own do.
+    Task.Request = "queueops.middleware.request:Request"
+    Task.Strategy = "queueops.middleware.strategy:strategy"
+    app.steps["consumer"].add(Leases)
+    app.on_after_configure.connect(_configure, sender=app, weak=False, dispatch_uid="queueops.worker")
+    if app.configured:
+        _configure(app, app.conf)
+
+
+def _configure(sender: Celery, source: Any, **_: Any) -> None:
+    settings = config()
+    source.maps[-1]["worker_consumer"] = "queueops.middleware.consumer:Consumer"
+    source.maps[-1]["worker_enable_prefetch_count_reduction"] = False
+    ours = {
+        "lease_seconds": settings.lease_seconds,
+        "heartbeat_seconds": settings.heartbeat_seconds,
+        "prefetch": settings.prefetch,
+        "max_payload_bytes": settings.max_payload_bytes,
+        "queue_weights": {name: queue.weight for name, queue in settings.queues.items()},
+    }
+    source.broker_transport_options = {**ours, **(source.broker_transport_options or {})}
+
+
+class Leases(bootsteps.StartStopStep):
+    """Consumer step: says how many slots the worker has, and readies the broker, before the first claim."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, c: Any) -> None:
+        """Run after each (re)connection."""
+        channel = c.connection.default_channel
+        holder: Holder | None = getattr(channel, "holder", None)
+        if holder is None:
+            return  # another transport
+        first = holder.slots is None
+        holder.slots = c.initial_prefetch_count
+        holder.queues = tuple(c.app.amqp.queues.consume_from)
+        if not first:
+            return
+        holder.max_jobs = config().max_jobs
+        _refuse_eviction(channel.store)
+        _publish_queues(channel.store, holder.queues)
+        chain().worker_started(channel.store)
+        if holder.max_jobs:
+            holder.subscribe(lambda: _stop_at(holder))
+        threading.Thread(target=_chores_loop, args=(c.app, holder), name="queueops-chores", daemon=True).start()
+
+
+def _refuse_eviction(store: Store) -> None:
+    policy = store.client.info("memory").get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        raise ConfigurationError(
+            f"the broker's maxmemory-policy is {policy}: under pressure it would delete jobs. Set it to noeviction."
+        )
+
+
+def _publish_queues(store: Store, queues: tuple[str, ...]) -> None:
+    settings = config()
+    for name in queues:
+        queue = settings.queue(name)
+        store.set_queue(
+            name, concurrency=queue.concurrency, fair_by=queue.fair_by, delivery_limit=settings.delivery_limit,
+            exempt_org=settings.default_org,
+        )  # fmt: skip
+
+
+def _stop_at(holder: Holder) -> None:
+    if holder.ended_total >= holder.max_jobs and state.should_stop is None:
+        logger.info("%d jobs done: the worker ends", holder.ended_total)
+        state.should_stop = 0
+
+
+def _chores_loop(app: Celery, holder: Holder) -> None:
+    adopted = False
+    lost_seen = 0
+    while not holder.draining:
+        try:
+            with app.connection_for_write() as connection:
+                store = connection.default_channel.store
+                while not holder.draining:
+                    if not adopted:
+                        for queue in holder.queues:
+                            if number := adopt(store, queue, org=config().default_org):
+                                logger.warning("Adopted %d messages that stock Celery left in %s", number, queue)
+                        adopted = True
+                    if holder.lost_total > lost_seen:
+                        logger.warning(
+                            "%d leases were lost: the process stood still or was cut off for longer than a lease. "
+                            "Those jobs may run elsewhere; what they settle here is refused.", holder.lost_total - lost_seen,
+                        )  # fmt: skip
+                        lost_seen = holder.lost_total
+                    chores.turn(store, holder.name, monotonic())
+                    _ended.wait(0.5)
+        except Exception as error:
+            logger.warning("Chores wait for the broker: %s", error)
+            _ended.wait(2.0)
+
+
+_ended = threading.Event()
+
+
+@signals.worker_shutting_down.connect(weak=False)
+def _drain(**_: Any) -> None:
+    # Runs inside the signal handler: set a flag and wake the lease thread, which gives the buffer back at once.
+    for holder in holders():
+        holder.draining = True
+        if thread := lease_thread(holder):
+            thread.soon()
+
+
+def leave() -> None:
+    """Settle and release everything of this process; called when the pool has ended."""
+    _ended.set()
+    for holder in holders():
+        holder.draining = True
+        if thread := lease_thread(holder):
+            thread.stop()
