@@ -12,6 +12,7 @@ SCHEMES = {
     "rediss": "queueopss",
     "valkey": "queueops",
     "valkeys": "queueopss",
+    "sentinel": "queueops-sentinel",
 }
 
 

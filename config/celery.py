@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from celery import Celery
@@ -16,6 +15,5 @@ os.environ.setdefault("FLOWER_CONF", str(Path(__file__).with_name("flower.py")))
 
 app = Celery("config")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-with suppress(ImportError):
-    queueops.install(app)
+queueops.install(app)
 app.autodiscover_tasks()

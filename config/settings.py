@@ -8,7 +8,6 @@ the project refuses to start instead of running with one that everybody knows.
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import environ
@@ -43,7 +42,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_results",
     "django_celery_beat",
-    *(app for app in ("queueops", "tasks") if find_spec(app)),
+    "queueops",
+    "tasks",
 ]
 
 MIDDLEWARE = [
