@@ -228,8 +228,6 @@ class Channel(stock.Channel):
             super()._brpop_start(timeout if len(replies) == len(queues) else 0.1)
             return
         self._turn["reply"] = 0.0
-        if self.connection.cycle.in_hub:
-            self.hand_over(max(1, self.holder.slots or 1))
         free, ahead = self._wanted()
         if free + ahead == 0:
             return
@@ -253,7 +251,7 @@ class Channel(stock.Channel):
             self._flush_brpop_reauth()
         if claim is not None:
             self._buffer.extend(claim.jobs)
-        if not self.hand_over(max(1, self.holder.slots or 1) if self.connection.cycle.in_hub else 1):
+        if not self.hand_over():
             raise Empty
         return True
 
@@ -273,9 +271,13 @@ class Channel(stock.Channel):
                 raise RedisConnectionError(str(error)) from error  # the primary was demoted: look for the new one
             raise
 
-    def hand_over(self, most: int) -> int:
-        """Deliver jobs from the buffer to free slots, at most ``most``; returns how many."""
+    def hand_over(self) -> int:
+        """Deliver jobs from the buffer to free slots; returns how many.
+
+        Without an event loop one at a time, as kombu's callers expect of ``drain_events``.
+        """
         holder, buffer, delivered = self.holder, self._buffer, 0
+        most = max(1, holder.slots or 1) if self.connection.cycle.in_hub else 1
         if holder.draining:
             return 0
         while buffer and delivered < most and (holder.slots is None or holder.free):

@@ -37,9 +37,17 @@ class Poller(stock.MultiChannelPoller):
     def get(self, callback: Any, timeout: float | None = None) -> None:
         """Deliver one message or raise ``Empty``."""
         for channel in list(self._channels):
-            if channel.active_queues and channel.hand_over(1):
+            if channel.active_queues and channel.hand_over():
                 return
         super().get(callback, timeout)
+
+    def on_poll_start(self) -> None:
+        """Hand over what is buffered, also while the socket waits for the bell; then claim."""
+        if self.in_hub:
+            for channel in list(self._channels):
+                if channel.active_queues:
+                    channel.hand_over()
+        super().on_poll_start()
 
     def forget_wake(self, fd: int) -> None:
         """Stop polling a channel's wake-up."""
