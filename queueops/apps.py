@@ -15,5 +15,6 @@ class QueueOpsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, what a saved limit sets off, and what workers do for the database."""
         import_module("queueops.checks")
+        import_module("queueops.ops.chores").register()

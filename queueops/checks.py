@@ -25,7 +25,9 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
         found = config()
     except ConfigurationError as error:
         return [
-            Error(str(error), hint="Mend the setting QUEUEOPS or the environment variable.", id="queueops.E001")
+            Error(
+                str(error), hint="Mend the setting QUEUEOPS or the environment variable.", id="queueops.E001"
+            )
         ]
     messages: list[CheckMessage] = []
     try:
@@ -40,7 +42,9 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
             re.compile(key)
         except re.error as error:
             told = f'QUEUEOPS["MASK_KEYS"] has {key!r}, which is no regular expression: {error}.'
-            messages.append(Error(told, hint="Write a name, or escape its special characters.", id="queueops.E003"))
+            messages.append(
+                Error(told, hint="Write a name, or escape its special characters.", id="queueops.E003")
+            )
     for name, queue in found.queues.items():
         if "burst" in queue.limits and "rpm" not in queue.limits:
             told = f"Queue {name} has a burst and no rate, so the burst does nothing."
@@ -74,8 +78,8 @@ def check_celery(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
     if not scheme.startswith("queueops"):
         messages.append(
             Warning(
-                f"The broker's address begins with {scheme or 'nothing'}://, so Celery uses its own transport and "
-                "no queue is shared fairly.",
+                f"The broker's address begins with {scheme or 'nothing'}://, so Celery uses its own transport "
+                "and no queue is shared fairly.",
                 hint="Write queueops:// for redis:// (queueopss:// for rediss://) in CELERY_BROKER_URL.",
                 id="queueops.W003",
             )
@@ -83,8 +87,8 @@ def check_celery(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
     if current_app.conf.worker_disable_rate_limits is False:
         messages.append(
             Warning(
-                "CELERY_WORKER_DISABLE_RATE_LIMITS is off: a task's rate_limit then holds for each worker by itself "
-                "and keeps jobs in the worker's memory.",
+                "CELERY_WORKER_DISABLE_RATE_LIMITS is off: a task's rate_limit then holds for each worker by "
+                "itself and keeps jobs in the worker's memory.",
                 hint="Remove the setting; rates are kept in the broker for all workers together.",
                 id="queueops.W004",
             )
@@ -101,8 +105,8 @@ def check_database(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
         if database["ENGINE"].endswith("sqlite3") and mode not in ("IMMEDIATE", "EXCLUSIVE"):
             messages.append(
                 Warning(
-                    f"Database {alias} is SQLite with deferred transactions: workers and admin that write at the "
-                    'same time fail with "database is locked".',
+                    f"Database {alias} is SQLite with deferred transactions: workers and admin that write at "
+                    'the same time fail with "database is locked".',
                     hint='Set OPTIONS = {"transaction_mode": "IMMEDIATE", "timeout": 20}.',
                     id="queueops.W005",
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -21,11 +21,38 @@ __all__ = ["UNLIMITED", "AuditEntry", "DeadLetter", "DeadLetterQuerySet", "OrgLi
 UNLIMITED = -1
 
 NAME = RegexValidator(
-    r"\A[A-Za-z0-9._@-]{1,128}\Z", 'A name is 1 to 128 characters of letters, digits and ". _ @ -".', "invalid_name"
+    r"\A[A-Za-z0-9._@-]{1,128}\Z",
+    'A name is 1 to 128 characters of letters, digits and ". _ @ -".',
+    "invalid_name",
 )
 
 
-class DeadLetterQuerySet(models.QuerySet["DeadLetter"]):
+Row = TypeVar("Row", bound=models.Model)
+
+
+class SteppingQuerySet(models.QuerySet[Row]):
+    """Finds the different values of a column without reading the table."""
+
+    def values_of(self, column: str, limit: int = 50) -> list[str]:
+        """The first `limit` different values of an indexed column, in order.
+
+        DISTINCT would read the whole index; this steps from each value to the next one that is larger.
+        """
+        connection = connections[self.db]
+        quote = connection.ops.quote_name
+        field: Any = self.model._meta.get_field(column)
+        table, name = quote(self.model._meta.db_table), quote(field.column)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"WITH RECURSIVE step(value, nth) AS (SELECT MIN({name}), 1 FROM {table} UNION ALL "
+                f"SELECT (SELECT MIN({name}) FROM {table} WHERE {name} > step.value), nth + 1 FROM step "
+                "WHERE step.value IS NOT NULL AND nth < %s) SELECT value FROM step WHERE value IS NOT NULL",
+                [limit],
+            )
+            return [value for (value,) in cursor.fetchall()]
+
+
+class DeadLetterQuerySet(SteppingQuerySet["DeadLetter"]):
     """Letters in the words of the operator."""
 
     def parked(self) -> DeadLetterQuerySet:
@@ -41,26 +68,9 @@ class DeadLetterQuerySet(models.QuerySet["DeadLetter"]):
         return self.filter(died_at__gte=moment)
 
     def line_of(self, letter: DeadLetter) -> DeadLetterQuerySet:
-        """The letter's line: the first death of the job and the death of each of its replays, oldest first."""
+        """The letter's line: the first death of its job and the death of each replay, oldest first."""
         first = letter.origin_id or letter.pk
         return self.filter(models.Q(pk=first) | models.Q(origin_id=first)).order_by("replay_number", "pk")
-
-    def values_of(self, column: str, limit: int = 50) -> list[str]:
-        """The first `limit` different values of an indexed column, in order.
-
-        DISTINCT would read the whole index; this steps from each value to the next one that is larger.
-        """
-        connection = connections[self.db]
-        quote = connection.ops.quote_name
-        table, name = quote(self.model._meta.db_table), quote(self.model._meta.get_field(column).column)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"WITH RECURSIVE step(value, nth) AS (SELECT MIN({name}), 1 FROM {table} UNION ALL "
-                f"SELECT (SELECT MIN({name}) FROM {table} WHERE {name} > step.value), nth + 1 FROM step "
-                "WHERE step.value IS NOT NULL AND nth < %s) SELECT value FROM step WHERE value IS NOT NULL",
-                [limit],
-            )
-            return [value for (value,) in cursor.fetchall()]
 
 
 class DeadLetter(models.Model):
@@ -72,7 +82,9 @@ class DeadLetter(models.Model):
     resource = models.CharField(max_length=128, blank=True)
     task = models.CharField(max_length=255, blank=True)
     task_id = models.CharField("task id", max_length=255, blank=True)
-    args = models.JSONField(default=list, blank=True, help_text="For reading; a replay uses the whole message.")
+    args = models.JSONField(
+        default=list, blank=True, help_text="For reading; a replay uses the whole message."
+    )
     kwargs = models.JSONField(default=dict, blank=True)
     message = models.TextField(help_text="The whole message as the broker held it.")
     message_encoding = models.CharField(
@@ -83,7 +95,9 @@ class DeadLetter(models.Model):
     error_message = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     fingerprint = models.CharField(max_length=16, help_text="Equal for letters that died of the same error.")
-    attempts = models.JSONField(default=list, blank=True, help_text="Times, errors and workers, oldest first.")
+    attempts = models.JSONField(
+        default=list, blank=True, help_text="Times, errors and workers, oldest first."
+    )
     attempt_count = models.PositiveIntegerField("attempts", default=1)
     deliveries = models.PositiveIntegerField(default=1)
     worker = models.CharField(max_length=255, blank=True)
@@ -99,10 +113,12 @@ class DeadLetter(models.Model):
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="descendants", db_index=False,
         help_text="The first letter of this job, where this one died in a replay.",
     )  # fmt: skip
-    replay_number = models.PositiveIntegerField(default=0, help_text="Which replay of the job died here; 0 is none.")
+    replay_number = models.PositiveIntegerField(
+        default=0, help_text="Which replay of the job died here; 0 is none."
+    )
     lease_token = models.CharField(max_length=255, unique=True, help_text="Of the delivery that died.")
 
-    objects: ClassVar[models.Manager[DeadLetter]] = DeadLetterQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[models.Manager[DeadLetter]] = DeadLetterQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)
@@ -113,9 +129,9 @@ class DeadLetter(models.Model):
             ("discard_deadletter", "Can discard dead letters"),
             ("purge_deadletter", "Can purge dead letters"),
         ]
-        # Each filter of the list is one index that already has the list's order, read backwards: a page costs its
-        # own rows, however many there are. `id` orders letters of one millisecond; `status` comes last, so that
-        # letters of another status are passed over without a look at their rows.
+        # Each filter of the list is one index that already has the list's order, read backwards: a page costs
+        # its own rows, however many there are. `id` orders letters of one millisecond; `status` comes last, so
+        # that letters of another status are passed over without a look at their rows.
         indexes = [
             models.Index(fields=["status", "died_at", "id"], name="queueops_letter_status"),
             models.Index(fields=["died_at", "id", "status"], name="queueops_letter_died"),
@@ -124,7 +140,9 @@ class DeadLetter(models.Model):
             models.Index(fields=["task", "died_at", "id", "status"], name="queueops_letter_task"),
             models.Index(fields=["reason", "died_at", "id", "status"], name="queueops_letter_reason"),
             models.Index(fields=["error_class", "died_at", "id", "status"], name="queueops_letter_error"),
-            models.Index(fields=["fingerprint", "died_at", "id", "status"], name="queueops_letter_fingerprint"),
+            models.Index(
+                fields=["fingerprint", "died_at", "id", "status"], name="queueops_letter_fingerprint"
+            ),
             models.Index(fields=["task_id"], name="queueops_letter_task_id"),
             models.Index(fields=["origin", "replay_number"], name="queueops_letter_line"),
         ]
@@ -156,8 +174,12 @@ class OrgLimit(models.Model):
     rpm = models.FloatField(
         "rate per minute", null=True, blank=True, help_text="Jobs started in a minute; -1 is no limit."
     )
-    burst = models.IntegerField(null=True, blank=True, help_text="Jobs that may start at once after a quiet time.")
-    max_in_flight = models.IntegerField(null=True, blank=True, help_text="Jobs running at once; -1 is no limit.")
+    burst = models.IntegerField(
+        null=True, blank=True, help_text="Jobs that may start at once after a quiet time."
+    )
+    max_in_flight = models.IntegerField(
+        null=True, blank=True, help_text="Jobs running at once; -1 is no limit."
+    )
     share = models.FloatField(
         null=True, blank=True, help_text="Part of the queue's slots, above 0 up to 1; -1 is no limit."
     )
@@ -175,14 +197,18 @@ class OrgLimit(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["org", "queue"], condition=models.Q(valid_until__isnull=True), name="queueops_one_limit",
+                fields=["org", "queue"],
+                condition=models.Q(valid_until__isnull=True),
+                name="queueops_one_limit",
                 violation_error_message="This org already has a limit for this queue.",
             ),
             models.UniqueConstraint(
-                fields=["org", "queue"], condition=models.Q(valid_until__isnull=False), name="queueops_one_temporary_limit",
+                fields=["org", "queue"],
+                condition=models.Q(valid_until__isnull=False),
+                name="queueops_one_temporary_limit",
                 violation_error_message="This org already has a temporary limit for this queue.",
             ),
-        ]  # fmt: skip
+        ]
 
     def __str__(self) -> str:
         ends = f" until {timezone.localtime(self.valid_until):%Y-%m-%d %H:%M}" if self.valid_until else ""
@@ -229,6 +255,8 @@ class AuditEntry(models.Model):
     parameters: Any = models.JSONField(default=dict, blank=True)
     result_count = models.PositiveIntegerField(default=0)
     surface = models.CharField(max_length=8, choices=Surface.choices)
+
+    objects: ClassVar[models.Manager[AuditEntry]] = SteppingQuerySet.as_manager()
 
     class Meta:
         verbose_name = "audit entry"

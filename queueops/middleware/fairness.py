@@ -1,4 +1,4 @@
-"""Tells the broker how each queue is shared: its slots, weights, caps and shares, from settings and environment.
+"""Tells the broker how each queue is shared: slots, weights, caps and shares, from settings and environment.
 
 What a single org may have beyond that are rows in the database; the operations publish them.
 """
@@ -20,7 +20,7 @@ __all__ = ["Fairness", "publish_default"]
 
 
 class Fairness(Middleware):
-    """Publishes concurrency, fair_by and the delivery limit of each queue, and its orgs' default weight and caps."""
+    """Publishes each queue's concurrency, fair_by and delivery limit, and its orgs' default weight and caps."""
 
     fields: ClassVar[tuple[str, ...]] = ("weight", "max_in_flight", "share")
 

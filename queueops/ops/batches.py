@@ -36,8 +36,8 @@ def pages(
 ) -> Iterator[tuple[list[int], Cursor]]:
     """The ids of the matching letters, `size` at a time, each page with the cursor of its end.
 
-    The order is the one that every filter's index has, so that a page costs its own rows; letters that leave the
-    selection on the way (they are replayed) or that come to it (they die) neither shift it nor prolong it.
+    The order is the one that every filter's index has, so that a page costs its own rows; letters that leave
+    the selection on the way (they are replayed) do not shift it.
     """
     ordered = matching.order_by("died_at", "id").values_list("died_at", "id")
     while True:

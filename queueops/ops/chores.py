@@ -1,10 +1,11 @@
-"""Wiring: what the workers do for the database, and what a saved row sets off. Called once when Django is ready."""
+"""Wiring: what the workers do for the database, and what a saved row sets off."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
+from celery.signals import worker_init
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
@@ -22,14 +23,19 @@ RECONCILE_SECONDS = 30.0
 
 
 def register() -> None:
-    """Register the chores with the worker, and the signals that publish a limit when its transaction has ended."""
+    """Have a saved limit published, and a worker that starts in this process do the chores."""
+    post_save.connect(_publish, sender=OrgLimit, dispatch_uid="queueops.limits.saved")
+    post_delete.connect(_publish, sender=OrgLimit, dispatch_uid="queueops.limits.deleted")
+    worker_init.connect(_give_chores, weak=False, dispatch_uid="queueops.chores")
+
+
+def _give_chores(**_: Any) -> None:
+    # Only a worker needs the worker's modules; web processes and commands start without them.
     from queueops.middleware.worker import chores
 
     chores.register("dead_letters", COLLECT_SECONDS, collect_all)
     chores.register("limits.expire", EXPIRE_SECONDS, expire)
     chores.register("limits.reconcile", RECONCILE_SECONDS, reconcile)
-    post_save.connect(_publish, sender=OrgLimit, dispatch_uid="queueops.limits.saved")
-    post_delete.connect(_publish, sender=OrgLimit, dispatch_uid="queueops.limits.deleted")
 
 
 def expire(store: Store) -> None:

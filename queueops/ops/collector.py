@@ -11,7 +11,8 @@ from django.db import DataError, router, transaction
 from django.utils import timezone
 
 from queueops.engine.rules.states import Reason
-from queueops.engine.store import DeadEntry, Store
+from queueops.engine.store import Store
+from queueops.engine.types import DeadEntry
 from queueops.errors import InvalidMessage
 from queueops.models import DeadLetter
 from queueops.ops import messages, storable
@@ -42,8 +43,8 @@ def collect_all(store: Store) -> int:
 def collect(store: Store, limit: int = 200) -> int:
     """Write up to `limit` dead jobs into rows and then take them out of the stream; return how many.
 
-    A row that exists already (its delivery's lease token is unique) is left as it is, so a collector that died
-    between the two steps is repeated without harm.
+    A row that exists already (its delivery's lease token is unique) is left as it is, so a collector that
+    died between the two steps is repeated without harm.
 
     Raises:
         django.db.Error: the database did not take the rows; the stream keeps them.
@@ -164,7 +165,7 @@ def _attempts(entry: DeadEntry, message: messages.Message | None) -> list[dict[s
 
 
 def _replayed_from(entry: DeadEntry, message: messages.Message | None) -> tuple[int | None, int]:
-    """The letter whose replay died here (`_link` puts the first letter of its line in its place), and which replay."""
+    """The letter whose replay died here, for `_link` to put its line's first in place, and which replay."""
     replay = message.own.get("replay") if message else None
     if isinstance(replay, dict) and isinstance(replay.get("letter"), int) and 0 < replay["letter"] < 2**63:
         return replay["letter"], int(replay.get("n") or 1)
@@ -174,7 +175,7 @@ def _replayed_from(entry: DeadEntry, message: messages.Message | None) -> tuple[
 
 
 def _link(alias: str, letters: Sequence[DeadLetter]) -> None:
-    """Point each letter at the first letter of its line; a letter that was purged since leaves only the number."""
+    """Point each letter at the first letter of its line; one that was purged since leaves only the number."""
     wanted = {letter.origin_id for letter in letters if letter.origin_id}
     if not wanted:
         return

@@ -86,7 +86,7 @@ def replay_matching(
 
     Raises:
         PermissionDenied: the actor may not replay.
-        BrokerUnavailable: nothing was replayed. If the broker goes away later, the answer's `stopped` says so.
+        BrokerUnavailable: nothing was replayed. If the broker goes away later, `stopped` says so.
     """
     found = pages(matching.parked(), after)
     return _replay(actor, "replay", "letters that match", {"filter": dict(described)}, found, seconds)

@@ -31,9 +31,19 @@ from queueops.ops.publishing import (
 from queueops.ops.resolution import Resolved, resolve
 
 __all__ = [
-    "LiveLimit", "checked", "drift", "expire", "live", "publish", "reconcile", "reset_limit", "reset_rows", "save_row", "set_limit",
+    "LiveLimit",
+    "checked",
+    "drift",
+    "expire",
+    "live",
+    "publish",
+    "reconcile",
+    "reset_limit",
+    "reset_rows",
+    "save_row",
+    "set_limit",
     "throttle",
-]  # fmt: skip
+]
 
 _TOLD = (*OrgLimit.FIELDS, "paused", "note", "valid_until")
 
@@ -69,7 +79,6 @@ def set_limit(
         PermissionDenied: the actor may not change limits.
         LimitInvalid: a value is not allowed; the message says why.
     """
-    actor.require(permissions.CHANGE_LIMIT)
     with transaction.atomic():
         rows = OrgLimit.objects.select_for_update().filter(
             org=org, queue=queue, valid_until__isnull=valid_until is None
@@ -83,7 +92,9 @@ def set_limit(
         return save_row(actor, row, verb=verb)
 
 
-def throttle(actor: Actor, org: str, queue: str, max_in_flight: int, until: datetime, note: str = "") -> OrgLimit:
+def throttle(
+    actor: Actor, org: str, queue: str, max_in_flight: int, until: datetime, note: str = ""
+) -> OrgLimit:
     """Lower an org's cap for a time: `set_limit` by another name, so that the audit log tells them apart."""
     return set_limit(
         actor, org, queue, {"max_in_flight": max_in_flight}, valid_until=until, note=note, verb="throttle"
@@ -94,11 +105,13 @@ def save_row(actor: Actor, row: OrgLimit, verb: str = "set_limit") -> OrgLimit:
     """Check and save a row that was edited as a whole; it is published when the transaction has ended.
 
     Raises:
-        PermissionDenied: the actor may not change limits.
+        PermissionDenied: the actor may not change limits, add one, or (where that changes) pause orgs.
         LimitInvalid: a value is not allowed; the message says why.
     """
-    actor.require(permissions.CHANGE_LIMIT)
+    actor.require(permissions.CHANGE_LIMIT if row.pk else permissions.ADD_LIMIT)
     before = OrgLimit.objects.filter(pk=row.pk).values(*_TOLD).first() or {}
+    if row.paused != before.get("paused", False):
+        actor.require(permissions.PAUSE_ORG)
     checked(row)
     with transaction.atomic():
         row.save()
@@ -144,7 +157,11 @@ def drift(store: Store) -> list[Difference]:
     """Everything in which the broker differs from the rows; `reconcile` mends it."""
     rows = list(OrgLimit.objects.all())
     now = timezone.now()
-    return [one for queue in known_queues(store, rows) for one in differences(store, queue, wanted(queue, rows, now))]
+    return [
+        one
+        for queue in known_queues(store, rows)
+        for one in differences(store, queue, wanted(queue, rows, now))
+    ]
 
 
 def live(store: Store, rows: Sequence[OrgLimit]) -> dict[int, list[LiveLimit]]:
@@ -168,7 +185,10 @@ def _look(store: Store, queue: str, org: str, rows: Sequence[OrgLimit], now: dat
     snapshot = store.org_snapshot(queue, org)
     held = Held(snapshot.limits, snapshot.paused.until_ms if snapshot.paused else None)
     return LiveLimit(
-        queue, resolve(queue, org, own, now), snapshot, not wanted(queue, own, now).get(org, Wanted()).is_met(held)
+        queue,
+        resolve(queue, org, own, now),
+        snapshot,
+        not wanted(queue, own, now).get(org, Wanted()).is_met(held),
     )
 
 

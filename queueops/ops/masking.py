@@ -25,9 +25,10 @@ def _text_pattern(keys: tuple[str, ...]) -> re.Pattern[str] | None:
     if not keys:
         return None
     names = "|".join(f"(?:{key})" for key in keys)
-    # `token=abc`, `"token": "abc"`, `Authorization: Bearer abc`: the value ends at a quote, a separator or a space.
+    # `token=abc`, `"token": "abc"`, `Authorization: Bearer abc`: up to a quote, separator or space.
+    before = rf"""(?P<key>[\w-]*(?:{names})[\w-]*["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?)"""
     return re.compile(
-        rf"""(?P<key>[\w-]*(?:{names})[\w-]*["']?\s*[:=]\s*["']?(?:(?:Bearer|Basic)\s+)?)(?P<value>[^\s"',;&}})\]]+)""",
+        before + r"""(?P<value>[^\s"',;&})\]]+)""",
         re.IGNORECASE,
     )
 
@@ -39,9 +40,11 @@ def is_masked(key: object) -> bool:
 
 
 def mask(value: Any) -> Any:
-    """Return `value` with the value of every masked key replaced, however deep it lies; `value` stays as it is."""
+    """Return `value` with the value of every masked key replaced, however deep; `value` itself stays."""
     if isinstance(value, Mapping):
-        return {key: MASK if is_masked(key) and item is not None else mask(item) for key, item in value.items()}
+        return {
+            key: MASK if is_masked(key) and item is not None else mask(item) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [mask(item) for item in value]
     return value
@@ -57,8 +60,8 @@ def unmask(edited: Any, original: Any) -> Any:
     """Return `edited` with every mask replaced by what stands at the same place in `original`.
 
     Raises:
-        ValueError: nobody knows what a mask hides: it stands where the original has no value, or in a list that
-            has another length now, so that its items may have moved.
+        ValueError: nobody knows what a mask hides: it stands where the original has no value, or in a list
+            that has another length now, so that its items may have moved.
     """
     if edited == MASK:
         if original is _NOTHING:

@@ -57,7 +57,7 @@ def read(text: str) -> Message:
         if envelope.get("properties", {}).get("body_encoding") == "base64":
             body = base64.b64decode(body)
         if headers.get("compression"):
-            body = decompress(body, headers["compression"])
+            body = decompress(body, headers["compression"])  # type: ignore[no-untyped-call]
         args, kwargs, embed = json.loads(body)
     except InvalidMessage:
         raise
@@ -75,7 +75,7 @@ def refreshed(
     tag: str,
     replay: Mapping[str, Any],
     arguments: tuple[list[Any], dict[str, Any]] | None = None,
-) -> str:
+) -> dict[str, Any]:
     """The message for a fresh start: no attempts behind it, no date in the past, its lineage in our header.
 
     A member of a chord leaves it: the chord failed when the member died, and nobody waits for the answer.
@@ -99,4 +99,4 @@ def refreshed(
         headers.pop("compression", None)
         # Celery's events and Flower print these instead of the body.
         headers["argsrepr"], headers["kwargsrepr"] = saferepr(args), saferepr(kwargs)
-    return json.dumps({**envelope, "headers": headers, "properties": properties})
+    return {**envelope, "headers": headers, "properties": properties}

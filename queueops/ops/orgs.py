@@ -14,7 +14,9 @@ from queueops.ops.permissions import Actor
 __all__ = ["pause", "resume"]
 
 
-def pause(actor: Actor, org: str, queue: str = "", *, until: datetime | None = None, reason: str = "") -> OrgLimit:
+def pause(
+    actor: Actor, org: str, queue: str = "", *, until: datetime | None = None, reason: str = ""
+) -> OrgLimit:
     """Close an org in one queue, or ("") in each: what runs goes on, nothing of it starts.
 
     Args:
@@ -26,12 +28,16 @@ def pause(actor: Actor, org: str, queue: str = "", *, until: datetime | None = N
     """
     actor.require(permissions.PAUSE_ORG)
     with transaction.atomic():
-        rows = OrgLimit.objects.select_for_update().filter(org=org, queue=queue, valid_until__isnull=until is None)
+        rows = OrgLimit.objects.select_for_update().filter(
+            org=org, queue=queue, valid_until__isnull=until is None
+        )
         row = rows.first() or OrgLimit(org=org, queue=queue)
         row.paused, row.valid_until, row.note = True, until, reason or row.note
         checked(row).save()
         told = {"until": until.isoformat() if until else None, "reason": reason}
-        audit.record(actor, "pause", f"org {org} in {queue or 'all queues'}", {k: v for k, v in told.items() if v}, 1)
+        audit.record(
+            actor, "pause", f"org {org} in {queue or 'all queues'}", {k: v for k, v in told.items() if v}, 1
+        )
     return row
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
 
 __all__ = [
+    "ADD_LIMIT",
     "CHANGE_LIMIT",
     "DISCARD",
     "EDIT",
@@ -30,6 +31,7 @@ REPLAY = "queueops.replay_deadletter"
 EDIT = "queueops.edit_deadletter"
 DISCARD = "queueops.discard_deadletter"
 PURGE = "queueops.purge_deadletter"
+ADD_LIMIT = "queueops.add_orglimit"
 CHANGE_LIMIT = "queueops.change_orglimit"
 RESET_LIMIT = "queueops.delete_orglimit"
 PAUSE_ORG = "queueops.pause_org"

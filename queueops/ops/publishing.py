@@ -85,7 +85,7 @@ def known_queues(store: Store, rows: Iterable[OrgLimit] = ()) -> list[str]:
 
 
 def publish(store: Store, orgs: Collection[str]) -> int:
-    """Publish what the rows say of these orgs, in every queue; return how many entries of the broker changed."""
+    """Publish what the rows say of these orgs, in every queue; return how many entries changed."""
     rows = list(OrgLimit.objects.filter(org__in=orgs))
     found = 0
     for queue in known_queues(store, rows):
@@ -116,9 +116,11 @@ def wanted(queue: str, rows: Iterable[OrgLimit], at: datetime) -> dict[str, Want
         mine = list(own)
         now = resolve(queue, org, mine, at)
         if now.rows:
-            # The engine itself goes over to `then`, to the millisecond and though no worker or database is up.
+            # The engine itself goes over to `then`, to the millisecond, though no worker or database is up.
             later = resolve(queue, org, mine, now.until + timedelta(milliseconds=1)) if now.until else None
-            found[org] = Wanted(now.limits(), later.limits() if later else None, now.paused_until, now.pause_note)
+            found[org] = Wanted(
+                now.limits(), later.limits() if later else None, now.paused_until, now.pause_note
+            )
     return found
 
 
@@ -141,7 +143,9 @@ def _apply(store: Store, found: Sequence[Difference]) -> int:
         if want.paused_until is None and one.held.paused_until is not None:
             store.resume(one.queue, one.org)
         elif want.paused_until is not None and want.paused_until != one.held.paused_until:
-            store.pause(one.queue, one.org, until_ms=want.paused_until, by="org limit", reason=want.pause_note)
+            store.pause(
+                one.queue, one.org, until_ms=want.paused_until, by="org limit", reason=want.pause_note
+            )
     return len(found)
 
 

@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from queueops.conf import config
 from queueops.engine.rules.envelope import NewJob
-from queueops.engine.rules.priority import Priority, patience_ms
 from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.engine.store import Store
-from queueops.errors import InvalidMessage, PayloadTooLarge, ReplayRefused
+from queueops.errors import PublishError, ReplayRefused
 from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import audit, messages
+from queueops.transport.messages import to_job
 
 __all__ = ["Arguments", "Batch", "Refusal", "job_of", "replay_batch"]
 
@@ -26,6 +26,8 @@ Arguments = tuple[list[Any], dict[str, Any]]
 
 #: Letters whose message nobody could run: they are published as they are, byte by byte.
 _AS_THEY_ARE = frozenset({Reason.UNDECODABLE.value, Reason.UNKNOWN_TASK.value})
+
+_NO_LIMIT = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of one batch: replayed letters, those that run alone (their chord has failed), refused ones."""
+    """What became of one batch: replayed letters, those that run alone (chord failed), refused ones."""
 
     count: int
     alone: int
@@ -50,8 +52,8 @@ def replay_batch(
 ) -> Batch:
     """Publish those of the letters that are parked and mark them replayed, in one transaction.
 
-    The jobs are published before the commit. A crash in between leaves letters parked whose jobs run; the tag is
-    made from the letter and its replay number, so the broker knows the second publish and drops it.
+    The jobs are published before the commit. A crash in between leaves letters parked whose jobs run; the tag
+    is made from the letter and its replay number, so the broker knows the second publish and drops it.
     """
     with transaction.atomic():
         # This first write takes SQLite's lock; PostgreSQL waits at the rows. Either way the second of two
@@ -65,7 +67,8 @@ def replay_batch(
         for letter in parked.order_by("died_at", "id"):
             try:
                 job, lonely = job_of(letter, arguments)
-            except (InvalidMessage, PayloadTooLarge, ReplayRefused) as error:
+            # A header can hold anything; one letter must not keep the others from being replayed.
+            except (PublishError, ReplayRefused, TypeError, ValueError) as error:
                 refused.append(Refusal(letter.pk, str(error)))
                 continue
             jobs.setdefault(letter.queue, []).append(job)
@@ -85,60 +88,34 @@ def job_of(letter: DeadLetter, arguments: Arguments | None = None) -> tuple[NewJ
     """The job that replays the letter, and whether it leaves a failed chord.
 
     Raises:
-        ReplayRefused: other arguments were given for a message that cannot be read.
-        InvalidMessage: the message cannot be read although its letter does not say so.
+        InvalidMessage: the message cannot be read, so it can be neither freshened nor edited.
         PayloadTooLarge: the message is over the limit with the arguments given.
     """
-    settings = config()
-    tag = _tag(letter)
-    raw = letter.raw_message
     if letter.reason in _AS_THEY_ARE and arguments is None:
-        own, text, lonely = _own_header(raw), raw, False
-    elif letter.reason == Reason.UNDECODABLE:
-        raise ReplayRefused("The message cannot be read, so its arguments cannot be edited.")
-    else:
-        message = messages.read(raw)
-        lineage = {"letter": letter.pk, "n": letter.replay_number + 1, "origin": letter.task_id}
-        text = messages.refreshed(message, tag=tag, replay=lineage, arguments=arguments)
-        own, lonely = message.own, message.in_chord
-        # The limit is for what people write; a message that was accepted once stays acceptable.
-        if arguments and len(text.encode("utf-8", "surrogatepass")) > settings.max_payload_bytes:
-            raise PayloadTooLarge(len(text.encode("utf-8", "surrogatepass")), settings.max_payload_bytes)
-    queue = settings.queue(letter.queue)
-    job = NewJob(
-        tag=tag,
+        return _as_it_is(letter), False
+    message = messages.read(letter.raw_message)
+    lineage = {"letter": letter.pk, "n": letter.replay_number + 1, "origin": letter.task_id}
+    fresh = messages.refreshed(message, tag=_tag(letter), replay=lineage, arguments=arguments)
+    # The limit is for what people write; a message that was accepted once stays acceptable.
+    limit = config().max_payload_bytes if arguments else _NO_LIMIT
+    return to_job(fresh, limit=limit, repeated=True), message.in_chord
+
+
+def _as_it_is(letter: DeadLetter) -> NewJob:
+    """The job of a message that nobody could run: byte by byte, under what its head said of it."""
+    return NewJob(
+        tag=_tag(letter),
         task_id=letter.task_id,
         task=letter.task,
-        org=letter.org or settings.default_org,
+        org=letter.org or config().default_org,
         resource=letter.resource,
-        message=text,
-        patience_ms=patience_ms(_priority(own), queue.patience_ms),
-        deadline_ms=_whole(own.get("deadline")),
-        once=bool(own.get("once")),
-        run_limit_ms=round((queue.run_limit or 0) * 1000),
+        message=letter.raw_message,
         first_ms=round(letter.first_enqueued_at.timestamp() * 1000) if letter.first_enqueued_at else 0,
         repeated=True,
     )
-    return job, lonely
 
 
 def _tag(letter: DeadLetter) -> str:
     # Ids begin again where a database is made anew; the lease token never does.
     unique = hashlib.sha256(letter.lease_token.encode()).hexdigest()[:12]
     return f"replay-{letter.pk:012d}-{letter.replay_number + 1}-{unique}"
-
-
-def _own_header(raw: str) -> dict[str, Any]:
-    try:
-        return messages.read(raw).own
-    except InvalidMessage:
-        return {}
-
-
-def _priority(own: dict[str, Any]) -> int:
-    priority = own.get("priority")
-    return priority if isinstance(priority, int) and 0 <= priority <= 10 else Priority.NORMAL.value
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0

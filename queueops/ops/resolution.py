@@ -1,7 +1,7 @@
 """Which limits hold for an org in a queue, and where each of them comes from.
 
-Each field resolves by itself: temporary row, row of the queue, row for all queues, environment, settings, default.
-So a row that only sets a cap leaves the rate that the settings give.
+Each field resolves by itself: temporary row, row of the queue, row for all queues, environment, settings,
+default. So a row that only sets a cap leaves the rate that the settings give.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def defaults(queue: str) -> dict[str, Sourced]:
 
 
 def _exempt() -> dict[str, Sourced]:
-    # A plain project's jobs all belong to the default org: limits meant for one tenant would throttle all of it.
+    # A plain project's jobs all belong to the default org: limits meant for one tenant would throttle it all.
     return {name: Sourced(1.0 if name == "weight" else None, "default org") for name in OrgLimit.FIELDS}
 
 

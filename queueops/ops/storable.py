@@ -29,7 +29,7 @@ def encoded(message: str) -> tuple[str, str]:
 
 
 def document(value: Any) -> Any:
-    """A JSON value without what JSON columns refuse: NUL in text, NaN and infinities, and keys that are no text."""
+    """A JSON value without what JSON columns refuse: NUL in text, NaN, infinities, keys that are no text."""
     if isinstance(value, str):
         return text(value)
     if isinstance(value, float) and not math.isfinite(value):

@@ -1,0 +1,127 @@
+"""Somebody else's Django project with queueops and its admin, in the process of the tests."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import django
+import environ
+from celery import Celery
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.urls import path
+
+SQLITE = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF",
+}
+
+#: Filled when Django is ready: admin cannot be imported earlier.
+urlpatterns: list[Any] = []
+
+
+def configure() -> None:
+    """Set Django up, once for all of the process; the database is a file that `database` makes."""
+    if settings.configured:
+        return
+    settings.configure(
+        SECRET_KEY="tests",
+        DEBUG=False,
+        ALLOWED_HOSTS=["*"],
+        USE_TZ=True,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        ROOT_URLCONF="tests.support.site",
+        STATIC_URL="/static/",
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+        INSTALLED_APPS=[
+            "django.contrib.admin",
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "django.contrib.sessions",
+            "django.contrib.messages",
+            "django.contrib.staticfiles",
+            "queueops",
+        ],
+        MIDDLEWARE=[
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.common.CommonMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
+        ],
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "APP_DIRS": True,
+                "OPTIONS": {
+                    "context_processors": [
+                        "django.template.context_processors.request",
+                        "django.contrib.auth.context_processors.auth",
+                        "django.contrib.messages.context_processors.messages",
+                    ],
+                    "debug": True,
+                },
+            }
+        ],
+        DATABASES={
+            "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent", "OPTIONS": SQLITE}
+        },
+        QUEUEOPS={},
+    )
+    django.setup()
+    from django.contrib import admin
+
+    urlpatterns.append(path("admin/", admin.site.urls))
+
+
+@contextmanager
+def database(url: str = "") -> Iterator[None]:
+    """A migrated database: the one at `url`, or a new SQLite file; afterwards the default is what it was."""
+    folder = Path(tempfile.mkdtemp(prefix="queueops-site-"))
+    made = environ.Env.db_url_config(url or f"sqlite:///{folder / 'db.sqlite3'}")
+    if not url:
+        made["OPTIONS"] = SQLITE
+    before = connections.databases["default"]
+    _use(made)
+    try:
+        call_command("migrate", verbosity=0)
+        yield
+    finally:
+        _use(before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _use(database: dict[str, Any]) -> None:
+    connections["default"].close()
+    del connections["default"]
+    connections.databases["default"] = connections.configure_settings({"default": database})["default"]
+
+
+def empty() -> None:
+    """Delete all rows that a test may have written."""
+    from django.contrib.auth.models import User
+    from django.contrib.sessions.models import Session
+
+    from queueops.models import AuditEntry, DeadLetter, OrgLimit
+
+    for model in (DeadLetter, OrgLimit, AuditEntry, Session, User):
+        model._default_manager.all().delete()
+
+
+def celery_app(broker_url: str) -> Celery:
+    """The project's Celery application, current in this process."""
+    import queueops
+
+    app = Celery("site")
+    app.conf.update(broker_url=broker_url, task_ignore_result=True)
+    queueops.install(app)
+    app.set_current()
+    app.set_default()
+    return app
