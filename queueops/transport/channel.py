@@ -10,6 +10,7 @@ import re
 from collections import deque
 from functools import cached_property
 from queue import Empty
+from threading import get_ident
 from typing import Any
 
 import redis
@@ -160,8 +161,8 @@ class Channel(stock.Channel):
         if consumption is not None and consumption.pending is not None and consumption.pending.bell:
             # The socket is blocked on the bell, so this settle can not travel with a claim.
             self.connection.flush_soon(self)
-        elif self._wake is not None:
-            self._wake.set()
+        elif self._wake is not None and get_ident() != self.connection.cycle.loop_thread:
+            self._wake.set()  # the loop's own thread passes on_poll_start before it polls again
 
     def _woken(self) -> None:
         if self._wake is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from threading import get_ident
 from typing import Any
 
 from kombu.transport import redis as stock
@@ -25,6 +26,8 @@ class Poller(stock.MultiChannelPoller):
     """kombu's poller; without an event loop it delivers what is buffered before it polls, one message a call."""
 
     in_hub = False
+    #: Identifier of the event loop's thread; a slot that is freed there needs no wake-up.
+    loop_thread = 0
 
     def on_poll_init(self, poller: Any) -> None:
         """Take over the event loop's poller."""
@@ -44,6 +47,7 @@ class Poller(stock.MultiChannelPoller):
     def on_poll_start(self) -> None:
         """Hand over what is buffered, also while the socket waits for the bell; then claim."""
         if self.in_hub:
+            self.loop_thread = get_ident()
             for channel in list(self._channels):
                 if channel.active_queues:
                     channel.hand_over()
