@@ -119,7 +119,7 @@ def _print(comparison: Comparison, verbose: bool) -> None:
             f"  {'explained' if difference.reason else 'UNEXPLAINED'}: {difference.test} ({difference.ours})"
         )
         if difference.reason:
-            print("      " + " ".join(difference.reason.split()))
+            print("      " + difference.reason)
         if difference.detail and (verbose or not difference.reason):
             print("\n".join("      | " + line for line in difference.detail.splitlines()[-25:]))
     for test in comparison.better:

@@ -70,9 +70,17 @@ def compare(suite: str, stock: Outcomes, ours: Outcomes, reasons: dict[str, str]
 
 
 def read_reasons(path: Path = EXPLAINED) -> dict[str, str]:
-    """Return test id → reason. Raises ``ValueError`` for an empty reason: an explanation says something."""
-    reasons: dict[str, str] = tomllib.loads(path.read_text(encoding="utf-8"))
-    for test, reason in reasons.items():
-        if not isinstance(reason, str) or not reason.strip():
-            raise ValueError(f"{path.name}: {test} has no reason")
+    """Return test id → reason from the ``[[difference]]`` tables of ``path``: each names its tests and one reason.
+
+    Raises ``ValueError`` for an empty reason and for a test that is explained twice.
+    """
+    reasons: dict[str, str] = {}
+    for table in tomllib.loads(path.read_text(encoding="utf-8"))["difference"]:
+        reason = " ".join(table["reason"].split())
+        for test in table["tests"]:
+            if not reason:
+                raise ValueError(f"{path.name}: {test} has no reason")
+            if test in reasons:
+                raise ValueError(f"{path.name}: {test} is explained twice")
+            reasons[test] = reason
     return reasons

@@ -38,11 +38,20 @@ def test_an_explained_difference_is_listed_and_does_not_fail_the_run() -> None:
     assert result.outdated == ("b",)
 
 
-def test_an_empty_reason_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ('tests = ["x.py::a"]\nreason = " "', "x.py::a has no reason"),
+        ('tests = ["a", "a"]\nreason = "b"', "twice"),
+    ],
+)
+def test_an_explanation_without_a_reason_and_one_given_twice_are_refused(
+    table: str, fault: str, tmp_path: Path
+) -> None:
     file = tmp_path / "explained.toml"
-    file.write_text('"test_x.py::test_y" = "  "\n')
+    file.write_text(f"[[difference]]\n{table}\n")
 
-    with pytest.raises(ValueError, match="has no reason"):
+    with pytest.raises(ValueError, match=fault):
         read_reasons(file)
 
 
