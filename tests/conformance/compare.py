@@ -70,7 +70,7 @@ def compare(suite: str, stock: Outcomes, ours: Outcomes, reasons: dict[str, str]
 
 
 def read_reasons(path: Path = EXPLAINED) -> dict[str, str]:
-    """Return test id → reason from the ``[[difference]]`` tables of ``path``: each names its tests and one reason.
+    """Return test id → reason from the ``[[difference]]`` tables of ``path``: each its tests, one reason.
 
     Raises ``ValueError`` for an empty reason and for a test that is explained twice.
     """
