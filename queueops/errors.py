@@ -33,7 +33,8 @@ class QueueOpsError(Exception):
     def __str__(self) -> str:
         if self.args:
             return " ".join(str(part) for part in self.args)
-        return " ".join((type(self).__doc__ or "").split())
+        # The first paragraph of the docstring: what follows is for readers of the code.
+        return " ".join((type(self).__doc__ or "").partition("\n\n")[0].split())
 
 
 class ConfigurationError(QueueOpsError):
@@ -41,7 +42,13 @@ class ConfigurationError(QueueOpsError):
 
 
 class PublishError(QueueOpsError):
-    """The job was not published."""
+    """The job was not published.
+
+    Attributes:
+        enqueued: ids of the jobs that a call for many had enqueued before it failed.
+    """
+
+    enqueued: tuple[str, ...] = ()
 
 
 class UnknownQueue(PublishError):

@@ -13,7 +13,7 @@ from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
 from queueops.errors import ConfigurationError
 
-__all__ = ["CALL_OPTIONS", "CallOptions", "TaskOptions", "TaskPlan", "plan_of"]
+__all__ = ["CALL_OPTIONS", "CallOptions", "TaskOptions", "TaskPlan"]
 
 
 class TaskOptions(TypedDict, total=False):
@@ -120,19 +120,6 @@ def _attempts(task: Any) -> dict[str, Any]:
     if getattr(task, "attempts", None) is not None:
         own["attempts"] = task.attempts
     return own
-
-
-def plan_of(app: Celery, name: str, plans: dict[str, TaskPlan]) -> TaskPlan:
-    """Return the plan of the task `name`, from `plans` while the registry holds the task it was made of."""
-    # The registry itself, not `app.tasks`: that would finalise an app that only sends.
-    task = app._tasks.get(name)
-    plan = plans.get(name)
-    if plan is None or plan.task is not task:
-        plan = TaskPlan(app, name, task)
-        # Names come from code; one that were made up for every call would fill the memory.
-        if len(plans) < 10_000:
-            plans[name] = plan
-    return plan
 
 
 def _argument(task: Any, name: str | None) -> tuple[str, int | None] | None:

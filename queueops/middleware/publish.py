@@ -10,6 +10,7 @@ from celery import Celery
 from celery._state import get_current_worker_task
 from celery.app.amqp import AMQP as CeleryAMQP
 from celery.app.routes import prepare as celery_routes
+from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from queueops.conf import config
@@ -17,11 +18,22 @@ from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.backoff import RetryPolicy
 from queueops.errors import BrokerUnavailable, InvalidMessage
 from queueops.middleware.chain import Envelope, chain
-from queueops.middleware.options import CALL_OPTIONS, TaskPlan, plan_of
+from queueops.middleware.options import CALL_OPTIONS, TaskPlan
 from queueops.middleware.org import check_org, check_resource
 from queueops.middleware.routing import Queues, Routes, declared
 
-__all__ = ["AMQP", "header_of", "prepare", "unavailable"]
+__all__ = [
+    "AMQP",
+    "Recorder",
+    "add_custom",
+    "first_envelope",
+    "header_of",
+    "inherit",
+    "own_options",
+    "prepare",
+    "shown",
+    "unavailable",
+]
 
 _POLICY_FIELDS = frozenset(RetryPolicy.__dataclass_fields__)
 
@@ -33,8 +45,19 @@ class AMQP(CeleryAMQP):
 
     def __init__(self, app: Celery) -> None:
         super().__init__(app)
-        #: What the tasks say about themselves, by name.
-        self.plans: dict[str, TaskPlan] = {}
+        self._plans: dict[str, TaskPlan] = {}
+
+    def plan(self, name: str) -> TaskPlan:
+        """Return what the task `name` says about itself; a name that is not registered says nothing."""
+        # The registry itself, not `app.tasks`: that would finalise an app that only sends.
+        task = self.app._tasks.get(name)
+        plan = self._plans.get(name)
+        if plan is None or plan.task is not task:
+            plan = TaskPlan(self.app, name, task)
+            # Names come from code; if they were made up for every call, they would fill the memory.
+            if len(self._plans) < 10_000:
+                self._plans[name] = plan
+        return plan
 
     def Queues(self, queues: Any, *args: Any, **kwargs: Any) -> Queues:
         """Return the queues: those of the project's `task_queues`, or else the declared ones."""
@@ -47,6 +70,26 @@ class AMQP(CeleryAMQP):
             made._default_consume_from = {name: made[name] for name in serve}
         return made
 
+    def as_task_v2(
+        self,
+        task_id: str,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        *rest: Any,
+        argsrepr: str | None = None,
+        kwargsrepr: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Build a message as Celery does, with the shown arguments made faster."""
+        if argsrepr is None:
+            argsrepr = shown(args or (), self.argsrepr_maxsize)
+        if kwargsrepr is None:
+            kwargsrepr = shown(kwargs or {}, self.kwargsrepr_maxsize)
+        return super().as_task_v2(
+            task_id, name, args, kwargs, *rest, argsrepr=argsrepr, kwargsrepr=kwargsrepr, **options
+        )
+
     def flush_routes(self) -> None:
         """Read the routes again: Celery's `task_routes` first, then QUEUEOPS["ROUTES"]."""
         routes = celery_routes(self.app.conf.task_routes)
@@ -54,6 +97,27 @@ class AMQP(CeleryAMQP):
 
     def _create_task_sender(self) -> Callable[..., Any]:
         return _sender(self, super()._create_task_sender())
+
+
+class Recorder:
+    """Stands in for a producer where a message is wanted as Celery would send it, but not sent.
+
+    Attributes:
+        message: Celery's message.
+        queue: the queue it goes to.
+        custom: headers that the caller added.
+        options: the rest of the call's options.
+    """
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self.message: Any = None
+        self.queue: Any = None
+        self.custom: dict[str, Any] | None = None
+        self.options: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
 
 
 def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,10 +137,18 @@ def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
             queue = amqp.default_queue
         elif type(queue) is str:
             queue = queues[queue]
+        if type(producer) is Recorder:
+            producer.message, producer.queue = message, queue
+            producer.custom, producer.options = headers, options
+            return None
         target = queue.name if queue is not None else routing_key if exchange == "" else ""
         envelope = prepare(amqp, name, message, target or "", headers, options)
         if envelope.queue != target and envelope.queue:
-            queue, exchange, routing_key = queues[envelope.queue], None, None
+            queue = queues[envelope.queue]
+            exchange = routing_key = None
+        if queue is not None and queue.exchange.type == "direct":
+            # Lanes are made by their first job; a declaration would cost a tenth of the publish.
+            options.setdefault("declare", [])
         try:
             return send(producer, name, message, exchange, routing_key, queue, **options)
         except BrokerUnavailable:
@@ -85,6 +157,17 @@ def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
             raise unavailable(producer.connection, exc) from exc
 
     return send_task_message
+
+
+def shown(value: Any, size: int) -> str:
+    """Return arguments as text of at most about `size` characters."""
+    try:
+        text = repr(value)
+    except Exception:
+        # An argument that cannot be shown is no reason not to publish; Celery's way around it copes.
+        return str(saferepr(value, size))
+    # Celery's cutting representation costs ten times as much; what is short needs no cutting.
+    return text if len(text) <= size else str(saferepr(value, size))
 
 
 def prepare(
@@ -111,22 +194,16 @@ def prepare(
     headers = message.headers
     if "id" not in headers:
         raise InvalidMessage(f"{name} was built for task_protocol 1; queueops needs task_protocol 2.")
-    own = {key: options.pop(key) for key in CALL_OPTIONS if key in options}
-    policy = options.get("retry_policy")
-    if policy is not None and (isinstance(policy, RetryPolicy) or _POLICY_FIELDS.issuperset(policy)):
-        # Celery's option of that name is about the publish; its keys are others than ours.
-        own["retry_policy"] = options.pop("retry_policy")
-    before: dict[str, Any] | None = None
-    if custom:
-        before = custom.get("queueops")
-        headers.update(custom)
-    plan = plan_of(amqp.app, name, amqp.plans)
+    own = own_options(options)
+    before = add_custom(headers, custom)
+    plan = amqp.plan(name)
     if headers["retries"]:
         _supersede(headers["id"], options)
     if before is not None and headers["retries"]:
         envelope = _retried(before, queue, message, own, plan)
     else:
-        envelope = _first(before, queue, message, own, plan, options)
+        inherit(before, own)
+        envelope = first_envelope(queue, message, own, plan, options.get("priority"))
     for hook in chain().before_publish:
         hook(envelope)
     options["priority"] = envelope.priority
@@ -134,32 +211,58 @@ def prepare(
     return envelope
 
 
+def own_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Take our options out of a call's and return them."""
+    own = {key: options.pop(key) for key in CALL_OPTIONS if key in options}
+    policy = options.get("retry_policy")
+    if policy is not None and (isinstance(policy, RetryPolicy) or _POLICY_FIELDS.issuperset(policy)):
+        # Celery's option of that name is about the publish; its keys are others than ours.
+        own["retry_policy"] = options.pop("retry_policy")
+    return own
+
+
 def header_of(envelope: Envelope) -> dict[str, Any]:
     """Return the header that goes with a message, its names checked."""
+    settings = config()
     header = envelope.header
-    header["org"] = check_org(envelope.org or config().default_org)
+    header["org"] = check_org(envelope.org or settings.default_org)
     header["resource"] = check_resource(envelope.resource)
     header["priority"] = envelope.priority
     if envelope.deadline_ms:
         header["deadline"] = envelope.deadline_ms
     if envelope.once:
         header["once"] = True
+    queue = settings.queues.get(envelope.queue)
+    if queue is not None and queue.patience_ms is not None:
+        header["patience"] = priorities.patience_ms(envelope.priority, queue.patience_ms)
     return header
 
 
-def _first(
-    before: dict[str, Any] | None,
-    queue: str,
-    message: Any,
-    own: dict[str, Any],
-    plan: TaskPlan,
-    options: dict[str, Any],
-) -> Envelope:
+def add_custom(headers: dict[str, Any], custom: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Add the caller's headers to the message's; return our header among them, if there is one."""
+    if not custom:
+        return None
+    headers.update(custom)
+    found = custom.get("queueops")
+    return found if isinstance(found, dict) else None
+
+
+def inherit(before: dict[str, Any] | None, own: dict[str, Any]) -> None:
+    """Take over what a child shares with the job whose header code handed on to it: the org."""
     if before is not None and "org" in before:
-        # Code that hands its own headers on to a child: only the org is the child's too.
         own.setdefault("org", before["org"])
-    priority = options.get("priority")
-    scale = own.get("scale") or plan.scale
+
+
+def first_envelope(queue: str, message: Any, own: dict[str, Any], plan: TaskPlan, priority: Any) -> Envelope:
+    """Return the envelope of a job's first publish, before the members have seen it.
+
+    Args:
+        queue: name of the queue it goes to.
+        message: Celery's message.
+        own: our options of the call.
+        plan: what the task says.
+        priority: of the call, None for the task's.
+    """
     headers, body = message.headers, message.body
     return Envelope(
         task=plan.name,
@@ -167,9 +270,13 @@ def _first(
         queue=queue,
         org="",
         resource=own.get("resource") or plan.resource,
-        priority=plan.default_priority if priority is None else priorities.parse(priority, scale),
+        priority=(
+            plan.default_priority
+            if priority is None
+            else priorities.parse(priority, own.get("scale") or plan.scale)
+        ),
         deadline_ms=0,
-        once=plan.is_once(own.get("delivery")) if "delivery" in own else plan.once,
+        once=plan.is_once(own["delivery"]) if "delivery" in own else plan.once,
         is_retry=False,
         args=body[0],
         kwargs=body[1],

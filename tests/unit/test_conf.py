@@ -131,7 +131,8 @@ def test_retry_policies_come_from_both_settings_and_ours_wins() -> None:
 def test_settings_are_read_late_and_overrides_are_seen() -> None:
     # In a process of its own: Django is configured once for all of a process.
     code = """
-                without = conf.config()
+        from queueops import conf
+        without = conf.config()
         from django.conf import settings
         from django.test import override_settings
         settings.configure(QUEUEOPS={"DEFAULT_ORG": "one"})
