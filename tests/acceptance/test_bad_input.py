@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from kombu.common import uuid
 
 from queueops.engine.rules.gates import Limits
 from queueops.errors import (
@@ -16,6 +15,7 @@ from queueops.errors import (
     PayloadTooLarge,
     UnknownQueue,
 )
+from tests.support.factories import new_message
 from tests.support.polling import eventually
 from tests.support.stack import Stack
 
@@ -96,52 +96,52 @@ def test_a_bad_limit_is_refused_with_its_name(values: dict[str, float]) -> None:
 
 
 def test_messages_that_no_worker_can_run_become_dead_letters_and_hold_nobody_up(stack: Stack) -> None:
-    # Given one message of each kind, straight into the queue as a foreign producer would write it
-    ids = {kind: uuid() for kind in ("pickle", "broken", "foreign", "shapeless", "unknown", "expired")}
-
-    def headers(kind: str, task: str = "ledger.run") -> dict[str, object]:
-        return {"lang": "py", "task": task, "id": ids[kind], "root_id": ids[kind], "retries": 0}
-
+    # Given one message of each kind, as foreign producers would write it
+    task = {"lang": "py", "task": "ledger.run", "retries": 0}
+    bodies: dict[str, tuple[object, str, dict[str, object]]] = {
+        "pickle": (b"\x80\x04N.", "application/x-python-serialize", task),
+        "not JSON": (b"[[", "application/json", task),
+        "text": ('"text"', "application/json", task),
+        "two parts": ("[[1], {}]", "application/json", task),
+        "args not a list": ('[1, {}, {"chain": null}]', "application/json", task),
+        "null": ("null", "application/json", task),
+        "no id": ("[[1], {}, {}]", "application/json", {**task, "id": None}),
+        "bad expiry": ("[[1], {}, {}]", "application/json", {**task, "expires": "soon"}),
+    }
     with stack.app.producer_pool.acquire(block=True) as producer:
         common = {"routing_key": "standard", "exchange": "", "content_encoding": "utf-8"}
-        producer.publish(
-            b"\x80\x04N.", content_type="application/x-python-serialize", headers=headers("pickle"), **common
-        )
-        producer.publish(b"[[", content_type="application/json", headers=headers("broken"), **common)
-        producer.publish(
-            json.dumps({"id": ids["foreign"], "hello": 1}), content_type="application/json", **common
-        )
-        producer.publish(b'"text"', content_type="application/json", headers=headers("shapeless"), **common)
-    stack.app.send_task("ledger.nobody", ["a"], queue="standard", task_id=ids["unknown"])
-    stack.enqueue("run", "too late", expires=-1, task_id=ids["expired"])
+        for kind, (body, content_type, headers) in bodies.items():
+            sent = {"id": kind, "root_id": kind, **headers}
+            if sent["id"] is None:
+                del sent["id"]
+            producer.publish(body, content_type=content_type, headers=sent, **common)
+        # Protocol 1 carries everything in the body.
+        old = {"task": "ledger.run", "id": "protocol 1", "args": ["a"], "kwargs": {}, "retries": 0}
+        producer.publish(old, serializer="json", routing_key="standard", exchange="")
+    broker = stack.broker.client()
+    broker.lpush("standard", "no JSON at all", "[]", '{"body": "x"}', json.dumps(not_base64()))
+    stack.app.send_task("ledger.nobody", ["a"], queue="standard", task_id="unknown")
+    stack.enqueue("run", "too late", expires=0.001, task_id="expired")
     stack.enqueue("run", "good")
     # When a worker serves the queue
     worker = stack.worker(pool="prefork", concurrency=1)
     stack.wait_ended("good")
     # Then every bad one lies in the dead stream, whole and with its reason
-    eventually(lambda: len(stack.dead()) == len(ids), within=10, what="all of them dead")
+    count = len(bodies) + 1 + 4 + 2
+    eventually(lambda: len(stack.dead()) == count, within=10, what="all of them dead")
     reasons = {entry.task_id: entry.detail["reason"] for entry in stack.dead()}
-    assert reasons[ids["pickle"]] == "undecodable"
-    assert reasons[ids["broken"]] == "undecodable"
-    assert reasons[ids["shapeless"]] == "undecodable"
-    assert reasons[ids["unknown"]] == "unknown_task"
-    assert reasons[ids["expired"]] == "expired"
-    assert all(entry.message for entry in stack.dead())
-    assert all(entry.detail["message"] for entry in stack.dead())
+    assert (reasons.pop("unknown"), reasons.pop("expired")) == ("unknown_task", "expired")
+    assert set(reasons.values()) == {"undecodable"}
+    assert set(bodies) - {"no id"} <= set(reasons)
+    assert all(entry.message and entry.detail["message"] for entry in stack.dead())
+    assert any("protocol 2" in entry.detail["message"] for entry in stack.dead())
     # And nothing of them ran or is left
     stack.ledger.assert_each_ran_once(["good"])
     stack.wait_empty()
     worker.stop()
 
 
-def test_a_protocol_1_message_runs_once(stack: Stack) -> None:
-    """Protocol 1 carries everything in the body; a worker of Celery 5 still takes it, and so does ours."""
-    body = {"task": "ledger.run", "id": uuid(), "args": ["old"], "kwargs": {}, "retries": 0, "eta": None}
-    with stack.app.producer_pool.acquire(block=True) as producer:
-        producer.publish(body, serializer="json", routing_key="standard", exchange="")
-    worker = stack.worker(pool="threads", concurrency=1)
-    stack.wait_ended("old")
-    stack.wait_empty()
-    stack.ledger.assert_each_ran_once(["old"])
-    assert not stack.dead()
-    worker.stop()
+def not_base64() -> dict[str, object]:
+    """A message whose body is not in the encoding that it names."""
+    message: dict[str, object] = json.loads(new_message("ledger.run", ["a"], task_id="not base64"))
+    return {**message, "body": "x"}
