@@ -100,7 +100,7 @@ class Report:
         """The figures as a table on standard output."""
         caption = f"{machine()}; {self.rounds} rounds"
         table = Table(title=f"bench {self.bench}", caption=caption, caption_justify="left")
-        table.add_column("figure")
+        table.add_column("figure", min_width=max(len(figure.name) for figure in self.figures))
         for column in ("median", "min", "max"):
             table.add_column(column, justify="right")
         for column in ("unit", "bar", "holds"):
