@@ -8,13 +8,22 @@ lists as long as the queues really are.
 import os
 
 from django.conf import settings
+from flower.views import BaseHandler
 
 if not os.environ.get("FLOWER_BASIC_AUTH") and not settings.DEBUG:
-    raise SystemExit(
-        "Flower needs a login: set FLOWER_BASIC_AUTH=user:password in the environment or in .env."
-    )
+    raise SystemExit("Flower needs a login: set FLOWER_BASIC_AUTH=user:password, in .env for instance.")
 
 if os.environ.get("FLOWER_BASIC_AUTH"):
     basic_auth = os.environ["FLOWER_BASIC_AUTH"].split(",")
 address = os.environ.get("FLOWER_ADDRESS", "127.0.0.1")
 port = int(os.environ.get("FLOWER_PORT") or 5555)
+
+queues_of_workers = BaseHandler.get_active_queue_names
+
+
+def all_queues(handler: BaseHandler) -> list[str]:
+    """The queues of the broker tab: what Flower saw workers serve, and every declared one."""
+    return sorted({*queues_of_workers(handler), *handler.capp.amqp.queues})
+
+
+BaseHandler.get_active_queue_names = all_queues
