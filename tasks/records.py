@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
@@ -25,21 +27,20 @@ class Attempt:
     error: str = ""
 
 
-def is_delivered(endpoint: Endpoint, event_id: str) -> bool:
-    """Whether the endpoint already took this event, so that a job that runs twice sends it once."""
-    return Delivery.objects.filter(
-        endpoint=endpoint, event_id=event_id, outcome=Delivery.Outcome.DELIVERED
-    ).exists()
+def last_outcome(endpoint: Endpoint, event_id: str) -> str | None:
+    """Return how the last attempt of this event at this endpoint ended, None where there was none."""
+    rows = Delivery.objects.filter(endpoint=endpoint, event_id=event_id)
+    return rows.values_list("outcome", flat=True).first()
 
 
-def record(endpoint: Endpoint, event_id: str, event_type: str, attempt: Attempt) -> None:
-    """Write the attempt into the row of this event and endpoint.
+def record(endpoint: Endpoint, event_id: str, event_type: str, attempt: Attempt, *, first: bool) -> None:
+    """Write the attempt into the row of this event and endpoint; *first*: no row was there when it began.
 
     A database that is away is logged and nothing more: the request was made, and failing the job for its
     record would send an event twice that has arrived.
     """
     try:
-        _write(endpoint, event_id, event_type, attempt)
+        _write(endpoint, event_id, event_type, attempt, first)
     except DatabaseError as exc:
         logger.warning(
             "The %s attempt of event %s at endpoint %s is not recorded; its job goes on: %s",
@@ -50,9 +51,9 @@ def record(endpoint: Endpoint, event_id: str, event_type: str, attempt: Attempt)
         )
 
 
-def _write(endpoint: Endpoint, event_id: str, event_type: str, attempt: Attempt) -> None:
+def _write(endpoint: Endpoint, event_id: str, event_type: str, attempt: Attempt, first: bool) -> None:
     now = timezone.now()
-    last = {
+    last: dict[str, Any] = {
         "outcome": attempt.outcome,
         "duration_ms": attempt.duration_ms,
         "status": attempt.status,
@@ -60,12 +61,9 @@ def _write(endpoint: Endpoint, event_id: str, event_type: str, attempt: Attempt)
         "error": attempt.error[:500],
         "last_attempt_at": now,
     }
-    rows = Delivery.objects.filter(endpoint=endpoint, event_id=event_id)
-    if rows.update(attempts=F("attempts") + 1, **last):
-        return
-    try:
-        # Its own savepoint: a second writer's row must not break a transaction around us.
-        with transaction.atomic():
+    if first:
+        # Its own savepoint: a row that another run made meanwhile must not break a transaction around us.
+        with suppress(IntegrityError), transaction.atomic():
             Delivery.objects.create(
                 endpoint=endpoint,
                 org=endpoint.org,
@@ -75,5 +73,6 @@ def _write(endpoint: Endpoint, event_id: str, event_type: str, attempt: Attempt)
                 first_attempt_at=now,
                 **last,
             )
-    except IntegrityError:
-        rows.update(attempts=F("attempts") + 1, **last)
+            return
+    rows = Delivery.objects.filter(endpoint=endpoint, event_id=event_id)
+    rows.update(attempts=F("attempts") + 1, **last)

@@ -18,7 +18,7 @@ from tasks.conf import webhook_settings
 from tasks.delivery import ATTEMPT_HEADER, EVENT_HEADER, encode, post, signature_headers
 from tasks.failures import DeliveryFailed, EndpointUnusable, InvalidEvent, PermanentFailure
 from tasks.models import Delivery, Endpoint
-from tasks.records import Attempt, is_delivered, record
+from tasks.records import Attempt, last_outcome, record
 from tasks.signing import sign
 
 #: Ids and types travel in HTTP headers, where a line break would begin another header.
@@ -82,7 +82,8 @@ def deliver(
     """
     _check_names(event_id, event_type)
     endpoint = _endpoint(endpoint_id, org)
-    if is_delivered(endpoint, event_id):
+    before = last_outcome(endpoint, event_id)
+    if before == Delivery.Outcome.DELIVERED:
         return {"status": None, "duration_ms": 0}
     started = time.monotonic()
     try:
@@ -98,15 +99,11 @@ def deliver(
             excerpt=failure.excerpt,
             error=f"{type(failure).__name__}: {failure}",
         )
-        record(endpoint, event_id, event_type, attempt)
+        record(endpoint, event_id, event_type, attempt, first=before is None)
         raise
     duration_ms = _milliseconds_since(started)
-    record(
-        endpoint,
-        event_id,
-        event_type,
-        Attempt(Delivery.Outcome.DELIVERED, duration_ms, answer.status, answer.excerpt),
-    )
+    attempt = Attempt(Delivery.Outcome.DELIVERED, duration_ms, answer.status, answer.excerpt)
+    record(endpoint, event_id, event_type, attempt, first=before is None)
     return {"status": answer.status, "duration_ms": duration_ms}
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from queueops.engine.rules.states import Reason
 from tasks.demo.receiver import BROKEN, TAKEN, UNSIGNED, Arrival
-from tasks.demo.scenario import Story
+from tasks.demo.story import Story
 from tasks.models import Delivery
 
 #: Seconds by which an attempt may come sooner than its wait says: clocks count in milliseconds.

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tasks.demo.checks import Check
 from tasks.demo.receiver import TAKEN
-from tasks.demo.scenario import Story
+from tasks.demo.story import Story
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +62,22 @@ def print_checks(console: Console, found: Sequence[Check]) -> None:
     """Print one line for each check."""
     for check in found:
         mark = "[green]ok  [/green]" if check.holds else "[bold red]FAIL[/bold red]"
-        console.print(f"{mark} {check.name}: {check.shown}", highlight=False)
+        console.print(f"{mark} {check.name}: {check.shown}", highlight=False, soft_wrap=True)
 
 
 def print_table(console: Console, story: Story) -> None:
     """Print the table by org, with all of them in the last line."""
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, padding=(0, 1, 0, 0))
     found = rows(story)
     waits = [wait for row in found for wait in row.waits]
-    table.add_column("org", footer="all")
+    table.add_column("org", footer="all", no_wrap=True)
     for name in ("sent", "delivered", "retried", "dead", "replayed"):
         table.add_column(name, footer=str(sum(getattr(row, name) for row in found)), justify="right")
-    table.add_column("waited, median", footer=_milliseconds(median(waits)), justify="right")
-    table.add_column("waited, p95", footer=_milliseconds(p95(waits)), justify="right")
+    table.add_column("waited s,\nmedian", footer=_seconds(median(waits)), justify="right")
+    table.add_column("waited s,\np95", footer=_seconds(p95(waits)), justify="right")
     for row in found:
         counts = (row.sent, row.delivered, row.retried, row.dead, row.replayed)
-        times = (_milliseconds(median(row.waits)), _milliseconds(p95(row.waits)))
+        times = (_seconds(median(row.waits)), _seconds(p95(row.waits)))
         table.add_row(row.org, *map(str, counts), *times)
     console.print(table)
 
@@ -95,5 +95,5 @@ def p95(values: Sequence[float]) -> float | None:
     return ordered[-(-95 * len(ordered) // 100) - 1]
 
 
-def _milliseconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1_000:,.0f} ms"
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

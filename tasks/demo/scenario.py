@@ -9,24 +9,23 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from django.db import transaction
 
 from queueops.conf import config
-from queueops.engine.rules.backoff import RetryPolicy
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import DeadLetter, DeadLetterQuerySet
 from queueops.ops import broker, dead_letters
 from queueops.ops.permissions import Actor
 from tasks import webhooks
-from tasks.demo.events import Event, largest_small_org, load_events
-from tasks.demo.receiver import TAKEN, Arrival, Receiver
+from tasks.demo.events import largest_small_org, load_events
+from tasks.demo.receiver import TAKEN, Receiver
+from tasks.demo.story import Story
 from tasks.models import Delivery, Endpoint
 
 QUEUE = "webhooks"
-#: Seconds for what takes no time by design: a worker that is still starting, a busy machine.
+#: Seconds without progress after which the story ends: a worker that is still starting, a busy machine.
 _PATIENCE = 30.0
 _POLL_SECONDS = 0.05
 
@@ -35,30 +34,6 @@ Say = Callable[[str], None]
 
 class NotInTime(Exception):
     """Something that had to happen did not happen in the time it has."""
-
-
-@dataclass(slots=True)
-class Story:
-    """What happened; times are seconds of the monotonic clock.
-
-    *task_ids* has one entry for each event, *letters* the dead letters as they were before the replay,
-    *replayed* how many of them the verb made jobs of, *left* what the queue still held at the end,
-    *late* what ended the story early.
-    """
-
-    events: Sequence[Event]
-    broken: str
-    policy: RetryPolicy
-    sent_at: dict[str, float] = field(default_factory=dict)
-    task_ids: dict[str, str] = field(default_factory=dict)
-    arrivals: list[Arrival] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    replayed_ids: set[int] = field(default_factory=set)
-    replayed: int = 0
-    mended_at: float = 0.0
-    deliveries: list[Delivery] = field(default_factory=list)
-    left: dict[str, int] = field(default_factory=dict)
-    late: str = ""
 
 
 class EndpointsExist(Exception):
@@ -90,19 +65,16 @@ def tell(say: Say) -> Story:
 
 
 def _play(story: Story, receiver: Receiver, say: Say) -> None:
+    _until_gone(lambda: int(not _workers()), f"worker that has to serve the queue {QUEUE}")
     receiver.break_down(story.broken)
     _send(story, say)
     healthy = {event.id for event in story.events if event.org != story.broken}
-    _until(lambda: healthy <= _taken(receiver), _PATIENCE, "the healthy endpoints to take their events")
+    _until_gone(lambda: len(healthy - _taken(receiver)), "events on their way to healthy endpoints")
     say(f"{len(healthy)} events arrived at the healthy endpoints.")
 
     ill = [event for event in story.events if event.org == story.broken]
     waits = [max(story.policy.delay(n), receiver.retry_after) for n in range(1, story.policy.attempts)]
-    _until(
-        lambda: _letters(story).count() >= len(ill),
-        _PATIENCE + 2 * sum(waits),
-        f"{len(ill)} deliveries to {story.broken} to be retried and to die",
-    )
+    _until_gone(lambda: len(ill) - _letters(story).count(), "deliveries that have to die", pause=sum(waits))
     story.letters = list(_letters(story))
     say(f"{len(story.letters)} deliveries to {story.broken} died; they lie in the dead letters.")
 
@@ -115,10 +87,8 @@ def _play(story: Story, receiver: Receiver, say: Say) -> None:
     )
     story.replayed = done.count
     say(f"The endpoint is mended; {done.count} dead letters are replayed.")
-    _until(
-        lambda: {event.id for event in ill} <= _taken(receiver), _PATIENCE, "the replayed events to arrive"
-    )
-    _until(lambda: not any(_left().values()), _PATIENCE, "the last leases to end")
+    _until_gone(lambda: len({event.id for event in ill} - _taken(receiver)), "replayed events on their way")
+    _until_gone(lambda: sum(_left().values()), "jobs in the broker")
     story.left = _left()
     story.replayed_ids = set(
         _letters(story).filter(status=LetterStatus.REPLAYED).values_list("pk", flat=True)
@@ -164,6 +134,11 @@ def _letters(story: Story) -> DeadLetterQuerySet:
     return letters
 
 
+def _workers() -> list[str]:
+    with broker.store() as store:
+        return [worker.hostname for worker in store.workers() if QUEUE in worker.queues]
+
+
 def _left() -> dict[str, int]:
     """What the broker still holds of the queue, by state; empty numbers mean that every job has ended."""
     with broker.store() as store:
@@ -176,9 +151,14 @@ def _left() -> dict[str, int]:
         }
 
 
-def _until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise NotInTime(f"Waited {seconds:.0f} s for {what}.")
+def _until_gone(count: Callable[[], int], what: str, *, pause: float = 0.0) -> None:
+    """Wait until *count* is 0. It may stand still for *pause* seconds by design, and a while longer."""
+    patience = _PATIENCE + pause
+    left, since = count(), time.monotonic()
+    while left > 0:
+        if time.monotonic() - since > patience:
+            raise NotInTime(f"{left} {what}, and no progress for {patience:.0f} s.")
         time.sleep(_POLL_SECONDS)
+        before, left = left, count()
+        if left != before:
+            since = time.monotonic()

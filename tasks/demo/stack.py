@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: webhooks queue has the policy of JOB_RETRY_POLICIES, or that of `standard`: 20 s, 40 s.
 RETRY_POLICY = {"webhooks": {"base_seconds": 0.5, "cap_seconds": 30, "attempts": 3, "jitter": "none"}}
 
-_SLOTS = 4
+_SLOTS = 2
 _START_SECONDS = 20.0
 _STOP_SECONDS = 15.0
 
