@@ -22,7 +22,9 @@ class Consumer(StockConsumer):
     """Receives messages of the engine; messages of another transport take Celery's own path."""
 
     def create_task_handler(self, **_: Any) -> Callable[[Any], None]:
-        """Return the callback for a message: find the task's strategy; what can not run becomes a dead letter."""
+        """Return the callback for a message: find the task's strategy; what can not run becomes a dead
+        letter.
+        """
         strategies, callbacks = self.strategies, self.on_task_message
         foreign = super().create_task_handler()
 
@@ -46,7 +48,10 @@ class Consumer(StockConsumer):
         headers = message.headers if isinstance(message.headers, dict) else {}
         name = headers.get("task")
         if not name:
-            self.on_decode_error(message, InvalidTaskError("the message is not one of Celery's protocol 2: it has no header 'task'"))
+            self.on_decode_error(
+                message,
+                InvalidTaskError("the message is not one of Celery's protocol 2: it has no header 'task'"),
+            )
             return
         self._bury(message, Reason.UNKNOWN_TASK, KeyError(f"no task {name!r} is registered in this worker"))
         self.on_unknown_task(None, message, KeyError(name))
@@ -56,7 +61,9 @@ class Consumer(StockConsumer):
         if getattr(message.channel, "holder", None) is None:
             super().on_decode_error(message, exc)
             return
-        logger.critical("Message %s can not be decoded and becomes a dead letter: %r", message.delivery_tag, exc)
+        logger.critical(
+            "Message %s can not be decoded and becomes a dead letter: %r", message.delivery_tag, exc
+        )
         self._bury(message, Reason.UNDECODABLE, exc)
 
     def _bury(self, message: Any, reason: str, error: BaseException) -> None:
@@ -70,7 +77,9 @@ class Consumer(StockConsumer):
         worker.leave()
 
     def on_close(self) -> None:
-        """Forget what is reserved only at shutdown: after a reconnect the pool still has it, and we its lease."""
+        """Forget what is reserved only at shutdown: after a reconnect the pool still has it, and we its
+        lease.
+        """
         if state.should_stop is not None or state.should_terminate is not None:
             super().on_close()
 

@@ -1,8 +1,9 @@
 """A job in a worker's main process. Its lease ends when the run ends, never at Celery's acknowledgement.
 
-Celery acknowledges when a job starts, or when it ends, or not at all, by half a dozen options. Here all of them
-come down to one settle with the outcome of the run; ``acks_late`` only decides what happens when the lease or the child
-is lost: the job goes back to its lane, or (False) it becomes a dead letter and never runs twice.
+Celery acknowledges when a job starts, or when it ends, or not at all, by half a dozen options. Here all of
+them come down to one settle with the outcome of the run; ``acks_late`` only decides what happens when the
+lease or the child is lost: the job goes back to its lane, or (False) it becomes a dead letter and never runs
+twice.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from time import monotonic, time
 from typing import Any
 
-from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 from celery.worker import request as stock
@@ -36,7 +37,7 @@ class Request(stock.Request):
         super().__init__(message, **options)
         info = message.delivery_info or {}
         self.token: str = info.get("token") or ""
-        self.holder = message.channel.holder if self.token else None
+        self.holder: Any = message.channel.holder if self.token else None
         self.deliveries: int = info.get("deliveries", 1)
         if self.token:
             # The child finds its token here when it publishes its own retry.
@@ -61,7 +62,9 @@ class Request(stock.Request):
         else:
             self._bury(Reject("rejected"), Reason.REJECTED)
 
-    def _settle(self, outcome: str, run_ms: float | None = None, letter: dict[str, Any] | None = None) -> None:
+    def _settle(
+        self, outcome: str, run_ms: float | None = None, letter: dict[str, Any] | None = None
+    ) -> None:
         if self._outcome:
             return
         self._outcome, self.acknowledged = outcome, True
@@ -79,9 +82,14 @@ class Request(stock.Request):
     def _letter(self, error: BaseException, reason: str, traceback: str = "") -> dict[str, Any]:
         header = self._request_dict.get("queueops") or {}
         return detail(
-            reason, error=error, traceback=traceback, worker=self.hostname, run_ms=self._ran_seconds() * 1000,
-            attempts=header.get("attempts") or (), attempt=int(self._request_dict.get("retries") or 0) + 1,
-        )  # fmt: skip
+            reason,
+            error=error,
+            traceback=traceback,
+            worker=self.hostname,
+            run_ms=self._ran_seconds() * 1000,
+            attempts=header.get("attempts") or (),
+            attempt=int(self._request_dict.get("retries") or 0) + 1,
+        )
 
     def _ran_seconds(self) -> float:
         return monotonic() - self._started_at if self._started_at is not None else 0.0
@@ -132,7 +140,9 @@ class Request(stock.Request):
         if self.holder is None or self._outcome:
             super().on_failure(exc_info, send_failed_event, return_ok)
             return
-        if isinstance(error, SystemExit | KeyboardInterrupt) and not (self._already_revoked or self._already_cancelled):
+        if isinstance(error, SystemExit | KeyboardInterrupt) and not (
+            self._already_revoked or self._already_cancelled
+        ):
             exc_info = self._worker_lost_info(error)
             error = _unwrapped(exc_info.exception)
         if isinstance(error, WorkerLostError) and not self._success_was_stored():
@@ -144,12 +154,8 @@ class Request(stock.Request):
                 stock.task_ready(self)
                 return
             self._bury(error, Reason.TIMEOUT, str(exc_info.traceback))
-        elif isinstance(error, Reject) and not error.requeue:
+        elif (isinstance(error, Reject) and not error.requeue) or not isinstance(error, _NO_FAILURE):
             self._bury(error, reason_of(error), str(exc_info.traceback))
-        elif not isinstance(error, Terminated | SystemExit | KeyboardInterrupt | Reject | Ignore | CeleryRetry):
-            # WorkerLostError comes here too, after SUCCESS was stored: super acknowledges it.
-            if not isinstance(error, WorkerLostError):
-                self._bury(error, reason_of(error), str(exc_info.traceback))
         super().on_failure(exc_info, send_failed_event, return_ok)
 
     def _child_lost(self, error: WorkerLostError) -> bool:
@@ -162,7 +168,7 @@ class Request(stock.Request):
         return False
 
     def _next_attempt(self, error: TimeLimitExceeded) -> bool:
-        """Publish the attempt after a hard time limit, which only this process has seen; returns whether there is one."""
+        """Publish the attempt after a hard time limit, which only this process saw; True if there is one."""
         answer = failed_elsewhere(self._app, self.task, self._context, error, self._ran_seconds())
         if not isinstance(answer, CeleryRetry):
             return False
@@ -181,7 +187,12 @@ class Request(stock.Request):
         error = TimeLimitExceeded(timeout)
         if not self._outcome and self._next_attempt(error):
             stock.task_ready(self)
-            stock.error("Hard time limit (%ss) exceeded for %s[%s]: next attempt published", timeout, self.name, self.id)
+            stock.error(
+                "Hard time limit (%ss) exceeded for %s[%s]: next attempt published",
+                timeout,
+                self.name,
+                self.id,
+            )
             return
         self._bury(error, Reason.TIMEOUT)
         super().on_timeout(soft, timeout)
@@ -195,7 +206,18 @@ class Request(stock.Request):
         super()._announce_revoked(reason, terminated, signum, expired)
 
 
+#: Not a failed attempt: Celery's own path settles these. WorkerLostError only comes here after its task has
+#: stored SUCCESS.
+_NO_FAILURE = (
+    Terminated,
+    SystemExit,
+    KeyboardInterrupt,
+    Reject,
+    Ignore,
+    CeleryRetry,
+    WorkerLostError,
+)
+
+
 def _unwrapped(error: Any) -> Any:
     return error.exc if isinstance(error, ExceptionWithTraceback) else error
-
-

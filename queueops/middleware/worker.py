@@ -35,7 +35,7 @@ class Chore:
 
 
 class Chores:
-    """What workers do beside jobs: collecting dead letters, comparing limits. One process at a time does each."""
+    """What workers do beside jobs, such as collecting dead letters. One process at a time does each."""
 
     def __init__(self) -> None:
         self._chores: dict[str, Chore] = {}
@@ -67,8 +67,8 @@ chores = Chores()
 
 def install(app: Celery) -> None:
     """Make workers of ``app`` use leases."""
-    # On the base class of all tasks, so that ``shared_task(base=...)`` has them too. For a message of another transport
-    # both do what Celery's own do.
+    # On the base class of all tasks, so that ``shared_task(base=...)`` has them too. For a message of another
+    # transport both do what Celery's own do.
     Task.Request = "queueops.middleware.request:Request"
     Task.Strategy = "queueops.middleware.strategy:strategy"
     app.steps["consumer"].add(Leases)
@@ -113,14 +113,17 @@ class Leases(bootsteps.StartStopStep):
         chain().worker_started(channel.store)
         if holder.max_jobs:
             holder.subscribe(lambda: _stop_at(holder))
-        threading.Thread(target=_chores_loop, args=(c.app, holder), name="queueops-chores", daemon=True).start()
+        threading.Thread(
+            target=_chores_loop, args=(c.app, holder), name="queueops-chores", daemon=True
+        ).start()
 
 
 def _refuse_eviction(store: Store) -> None:
     policy = store.client.info("memory").get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise ConfigurationError(
-            f"the broker's maxmemory-policy is {policy}: under pressure it would delete jobs. Set it to noeviction."
+            f"the broker's maxmemory-policy is {policy}: under pressure it would delete jobs. "
+            "Set it to noeviction."
         )
 
 
@@ -129,9 +132,12 @@ def _publish_queues(store: Store, queues: tuple[str, ...]) -> None:
     for name in queues:
         queue = settings.queue(name)
         store.set_queue(
-            name, concurrency=queue.concurrency, fair_by=queue.fair_by, delivery_limit=settings.delivery_limit,
+            name,
+            concurrency=queue.concurrency,
+            fair_by=queue.fair_by,
+            delivery_limit=settings.delivery_limit,
             exempt_org=settings.default_org,
-        )  # fmt: skip
+        )
 
 
 def _stop_at(holder: Holder) -> None:
@@ -151,13 +157,16 @@ def _chores_loop(app: Celery, holder: Holder) -> None:
                     if not adopted:
                         for queue in holder.queues:
                             if number := adopt(store, queue, org=config().default_org):
-                                logger.warning("Adopted %d messages that stock Celery left in %s", number, queue)
+                                logger.warning(
+                                    "Adopted %d messages that stock Celery left in %s", number, queue
+                                )
                         adopted = True
                     if holder.lost_total > lost_seen:
                         logger.warning(
-                            "%d leases were lost: the process stood still or was cut off for longer than a lease. "
-                            "Those jobs may run elsewhere; what they settle here is refused.", holder.lost_total - lost_seen,
-                        )  # fmt: skip
+                            "%d leases were lost: the process stood still or was cut off too long. "
+                            "Those jobs may run elsewhere; what they settle here is refused.",
+                            holder.lost_total - lost_seen,
+                        )
                         lost_seen = holder.lost_total
                     chores.turn(store, holder.name, monotonic())
                     _ended.wait(0.5)
@@ -171,7 +180,7 @@ _ended = threading.Event()
 
 @signals.worker_shutting_down.connect(weak=False)
 def _drain(**_: Any) -> None:
-    # Runs inside the signal handler: set a flag and wake the lease thread, which gives the buffer back at once.
+    # Runs inside the signal handler: set a flag and wake the lease thread, which gives the buffer back.
     for holder in holders():
         holder.draining = True
         if thread := lease_thread(holder):

@@ -1,4 +1,6 @@
-"""kombu transports on the engine. :func:`register` makes the URL schemes known; it must run before the first connection."""
+"""kombu transports on the engine. :func:`register` makes the URL schemes known; it must run before the
+first connection.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ SCHEMES = {
 def register() -> None:
     """Make the URL schemes known to kombu.
 
-    An alias, not ``broker_transport=``: kombu derives the transport from the URL again when it fails over, and would
-    silently go on with stock Redis.
+    An alias, not ``broker_transport=``: kombu derives the transport from the URL again when it fails over,
+    and would silently go on with stock Redis.
     """
     for scheme, (path, shown) in SCHEMES.items():
         kombu.transport.TRANSPORT_ALIASES[scheme] = path

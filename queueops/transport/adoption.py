@@ -1,4 +1,6 @@
-"""Moves messages that stock Celery left in a queue's lists into lanes, so that a team changes the URL and loses nothing."""
+"""Moves messages that stock Celery left in a queue's lists into lanes, so that a team changes the URL and
+loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +20,19 @@ CHUNK = 1000
 
 
 def adopt(store: Store, queue: str, *, org: str) -> int:
-    """Move what stock left in the lists of ``queue`` into lanes of ``org``; returns how many messages moved."""
+    """Move what stock left in the lists of ``queue`` into lanes of ``org``; returns how many messages
+    moved.
+    """
     return sum(store.adopt(queue, _found(store, queue, queue + suffix, org)) for suffix in SUFFIXES)
 
 
 def _found(store: Store, queue: str, name: str, org: str) -> Iterator[tuple[str, bytes, NewJob]]:
-    # Stock pushes on the left and the mirror grows on the right, so the walk ends at the first run of empty elements.
-    # From the right end of what is left of it: that is stock's order.
+    # Stock pushes on the left and the mirror grows on the right, so the walk ends at the first run of
+    # empty elements. From the right end of what is left of it: that is stock's order.
     elements: list[bytes] = []
     start = 0
     while chunk := store.client.lrange(store.prefix + name, start, start + CHUNK - 1):
-        found = [element for element in chunk if element]
+        found = [bytes(element) for element in chunk if element]
         elements += found
         if len(found) < len(chunk):
             break

@@ -1,8 +1,8 @@
 """The lease thread: one native thread per consuming process, independent of the event loop.
 
-Every second it beats the pulse, sends settles that no claim took along, and reaps expired leases; every heartbeat it
-renews. It starts with the first consumer that acknowledges, never in publishers or pool children, and it logs nothing:
-under gevent logging's locks are not safe across native threads.
+Every second it beats the pulse, sends settles that no claim took along, and reaps expired leases; every
+heartbeat it renews. It starts with the first consumer that acknowledges, never in publishers or pool
+children, and it logs nothing: under gevent logging's locks are not safe across native threads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class LeaseThread:
     ``connect``: returns a store on a connection of its own. ``heartbeat``: seconds between renewals.
     """
 
-    def __init__(self, holder: Holder, connect: Callable[[], Store], *, heartbeat: float, version: str) -> None:
+    def __init__(
+        self, holder: Holder, connect: Callable[[], Store], *, heartbeat: float, version: str
+    ) -> None:
         self.holder = holder
         self.heartbeat = heartbeat
         self.version = version
@@ -70,12 +72,21 @@ class LeaseThread:
         """
         self._stopping = True
         self._wake.set()
-        detail = {"reason": "worker_lost", "error": "WorkerStopped", "worker": self.holder.name,
-                  "message": "The worker was stopped while the job ran, and the job must not run twice."}  # fmt: skip
+        detail = {
+            "reason": "worker_lost",
+            "error": "WorkerStopped",
+            "worker": self.holder.name,
+            "message": "The worker was stopped while the job ran, and the job must not run twice.",
+        }
+
         try:
             with self._busy:
                 self._send()
-                once = [held.job.token for held in self.holder.jobs() if held.started is not None and held.job.once]
+                once = [
+                    held.job.token
+                    for held in self.holder.jobs()
+                    if held.started is not None and held.job.once
+                ]
                 self._connected().release(once, lost=True, detail=detail)
                 self._connected().leave(self.holder.name)
         except (redis.RedisError, OSError):
@@ -83,11 +94,11 @@ class LeaseThread:
 
     def _run(self) -> None:
         next_tick = next_renew = 0.0
-        while not self._stopping and os.getpid() == self._pid:
+        while self._lives():
             now = monotonic()
             try:
                 with self._busy:
-                    if self._stopping:
+                    if not self._lives():
                         return
                     self._send()
                     if self._renew_now or now >= next_renew:
@@ -101,8 +112,11 @@ class LeaseThread:
             except (redis.RedisError, OSError):
                 # Try again each tick: the lease is long enough for several.
                 self._store, self._renew_now = None, True
-                next_tick = now + TICK_SECONDS
+                next_tick = next_renew = now + TICK_SECONDS
             self._wake.wait(max(0.005, min(next_tick, next_renew) - monotonic()))
+
+    def _lives(self) -> bool:
+        return not self._stopping and os.getpid() == self._pid
 
     def _connected(self) -> Store:
         if self._store is None:
@@ -134,7 +148,9 @@ class LeaseThread:
     def _renew(self) -> None:
         holder = self.holder
         answered = holder.answered()
-        lost = self._connected().renew(holder.name, holder.running(), answered=answered, registration=self._registration())
+        lost = self._connected().renew(
+            holder.name, holder.running(), answered=answered, registration=self._registration()
+        )
         if lost:
             holder.lost(lost)
 
@@ -142,7 +158,10 @@ class LeaseThread:
         if self.holder.slots is None:
             return None
         return {
-            "hostname": socket.gethostname(), "pid": self._pid, "queues": list(self.holder.queues),
-            "slots": 0 if self.holder.draining else self.holder.slots, "version": self.version,
+            "hostname": socket.gethostname(),
+            "pid": self._pid,
+            "queues": list(self.holder.queues),
+            "slots": 0 if self.holder.draining else self.holder.slots,
+            "version": self.version,
             "started_ms": self._started_ms,
-        }  # fmt: skip
+        }

@@ -1,7 +1,8 @@
 """kombu's Redis channel with lanes and leases instead of lists.
 
-Inherited as they are: fanout, publish/subscribe, bindings, TLS, Sentinel. Overridden: how a message is put, claimed,
-acknowledged and counted. ``tests/transport/test_seams.py`` holds every overridden name to kombu's signature.
+Inherited as they are: fanout, publish/subscribe, bindings, TLS, Sentinel. Overridden: how a message is
+put, claimed, acknowledged and counted. ``tests/transport/test_seams.py`` holds every overridden name to
+kombu's signature.
 """
 
 from __future__ import annotations
@@ -56,11 +57,19 @@ class Channel(stock.Channel):
     heartbeat_seconds = 10.0
     prefetch: prefetch.Prefetch = "auto"
     max_payload_bytes = 262_144
-    queue_weights: dict[str, float] = {}  # noqa: RUF012 - set per connection by transport options
+    queue_weights: dict[str, float] = {}
 
-    from_transport_options = stock.Channel.from_transport_options + (
-        "lease_seconds", "heartbeat_seconds", "prefetch", "max_payload_bytes", "queue_weights",
-    )  # fmt: skip
+    #: kombu's: the connection on which a reply is pending.
+    _in_poll: Any
+
+    from_transport_options = (
+        *stock.Channel.from_transport_options,
+        "lease_seconds",
+        "heartbeat_seconds",
+        "prefetch",
+        "max_payload_bytes",
+        "queue_weights",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._no_ack: set[str] = set()
@@ -71,7 +80,9 @@ class Channel(stock.Channel):
         self._repeated = False
         super().__init__(*args, **kwargs)
         self.store = Store(
-            redis.Redis(connection_pool=self.pool), prefix=self.global_keyprefix, lease_ms=int(self.lease_seconds * 1000)
+            redis.Redis(connection_pool=self.pool),
+            prefix=self.global_keyprefix,
+            lease_ms=int(self.lease_seconds * 1000),
         )
         self.handlers["WAKE"] = self._woken
 
@@ -87,7 +98,8 @@ class Channel(stock.Channel):
         return new_tag()
 
     def _inplace_augment_message(self, message: dict[str, Any], exchange: str, routing_key: str) -> None:
-        # kombu passes the same properties again when it retries a publish: the tag stays, and the script sees it twice.
+        # kombu passes the same properties again when it retries a publish: the tag stays, and the script
+        # sees it twice.
         tag = message["properties"].get("delivery_tag")
         super()._inplace_augment_message(message, exchange, routing_key)
         if tag:
@@ -95,14 +107,28 @@ class Channel(stock.Channel):
         self._repeated = bool(tag)
 
     def prepare_message(
-        self, body: Any, priority: int | None = None, content_type: str | None = None, content_encoding: str | None = None,
-        headers: dict[str, Any] | None = None, properties: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        body: Any,
+        priority: int | None = None,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        headers: dict[str, Any] | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Prepare a message; an explicit priority 0 survives."""
         properties = {} if properties is None else properties
         properties.setdefault("priority", self.default_priority if priority is None else priority)
-        prepared: dict[str, Any] = super().prepare_message(body, None, content_type, content_encoding, headers, properties)
+        prepared: dict[str, Any] = super().prepare_message(
+            body, None, content_type, content_encoding, headers, properties
+        )
         return prepared
+
+    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
+        """Decode a body; one that is not in the encoding it names stays as it is: its consumer buries it."""
+        try:
+            return super().decode_body(body, encoding)
+        except (AttributeError, TypeError, ValueError):
+            return body
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         if is_reply(queue):
@@ -110,7 +136,9 @@ class Channel(stock.Channel):
             with self.conn_or_acquire() as client:
                 client.pexpire(queue, REPLY_KEPT_MS)
             return
-        [word] = self.store.enqueue(queue, [to_job(message, limit=self.max_payload_bytes, repeated=self._repeated)])
+        [word] = self.store.enqueue(
+            queue, [to_job(message, limit=self.max_payload_bytes, repeated=self._repeated)]
+        )
         if word == "stale":
             raise StaleLease
 
@@ -269,7 +297,9 @@ class Channel(stock.Channel):
         except BaseException as error:
             connection.disconnect()  # what else lies in the socket answers nothing we still ask
             if isinstance(error, ReadOnlyError) or str(error).startswith("UNBLOCKED"):
-                raise RedisConnectionError(str(error)) from error  # the primary was demoted: look for the new one
+                raise RedisConnectionError(
+                    str(error)
+                ) from error  # the primary was demoted: look for the new one
             raise
 
     def hand_over(self) -> int:
@@ -358,18 +388,27 @@ class Channel(stock.Channel):
         pool = self._get_pool()
         pool.connection_kwargs.update(socket_timeout=3.0, socket_connect_timeout=3.0, health_check_interval=0)
         pool.connection_class = native.connection_class(pool.connection_class)
-        return Store(redis.Redis(connection_pool=pool), prefix=self.global_keyprefix, lease_ms=int(self.lease_seconds * 1000))
+        return Store(
+            redis.Redis(connection_pool=pool),
+            prefix=self.global_keyprefix,
+            lease_ms=int(self.lease_seconds * 1000),
+        )
 
 
 class SentinelChannel(Channel, stock.SentinelChannel):
     """The same channel on a primary that Sentinel names: ``queueops-sentinel://host:26379;queueops-sentinel://…``."""
 
-    from_transport_options = tuple(dict.fromkeys(Channel.from_transport_options + stock.SentinelChannel.from_transport_options))
+    from_transport_options = tuple(
+        dict.fromkeys(Channel.from_transport_options + stock.SentinelChannel.from_transport_options)
+    )
 
     def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:
         # Stock looks for the literal scheme "sentinel" among the alternates.
         client = self.connection.client
-        urls, client.alt = client.alt, [re.sub(r"^queueopss?-sentinel://", "sentinel://", url) for url in client.alt]
+        urls, client.alt = (
+            client.alt,
+            [re.sub(r"^queueopss?-sentinel://", "sentinel://", url) for url in client.alt],
+        )
         try:
             return super()._sentinel_managed_pool(asynchronous)
         finally:

@@ -5,7 +5,8 @@ The socket carries one exchange at a time, each sent without waiting and read wh
 - a *claim*, with the settles that wait, in one write;
 - or, after a claim that found nothing, a ``BLPOP`` on the queues' bells.
 
-A claim is always sent before a ``BLPOP``, so no wake-up is lost: work that comes after the empty answer rings the bell.
+A claim is always sent before a ``BLPOP``, so no wake-up is lost: work that comes after the empty answer
+rings the bell.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Exchange:
 
     __slots__ = ("bell", "number", "settles")
 
-    def __init__(self, *, bell: bool = False, number: int = 0, settles: list[Settlement] | None = None) -> None:
+    def __init__(
+        self, *, bell: bool = False, number: int = 0, settles: list[Settlement] | None = None
+    ) -> None:
         self.bell = bell
         self.number = number
         self.settles = settles or []
@@ -50,7 +53,9 @@ class Consumption:
         self.pending = Exchange(number=number, settles=settles)
         commands: list[tuple[Any, ...]] = []
         if settles:
-            commands.append(("EVALSHA", scripts.digest("settle"), 1, store.prefix, *store.settle_args(settles)))
+            commands.append(
+                ("EVALSHA", scripts.digest("settle"), 1, store.prefix, *store.settle_args(settles))
+            )
         args = store.claim_args(queues, free, ahead, holder.name, number, forget)
         commands.append(("EVALSHA", scripts.digest("claim"), 1, store.prefix, *args))
         connection.send_packed_command(connection.pack_commands(commands))
@@ -63,7 +68,9 @@ class Consumption:
         self.rest = None
 
     def read(self, read_reply: Callable[[], Any]) -> Claim | None:
-        """Read the answer that is pending; returns the claim, or ``None`` after a bell or a script that was not loaded."""
+        """Read the answer that is pending; returns the claim, or ``None`` after a bell or a script that
+        was not loaded.
+        """
         exchange = self.pending
         assert exchange is not None
         if exchange.bell:

@@ -41,7 +41,8 @@ class Held:
 class Holder:
     """The leases of this process on one broker.
 
-    ``slots``: jobs that a worker's pool runs at once; ``None`` for a plain kombu consumer, whose credit is its channel's.
+    ``slots``: jobs that a worker's pool runs at once; ``None`` for a plain kombu consumer, whose credit is
+    its channel's.
     """
 
     def __init__(self) -> None:
@@ -76,7 +77,9 @@ class Holder:
             return self._number
 
     def close_claim(self, number: int, jobs: Iterable[Leased] = ()) -> None:
-        """Note the answer of a claim; without jobs also that its answer is given up (the connection broke)."""
+        """Note the answer of a claim; without jobs also that its answer is given up (the connection
+        broke).
+        """
         with self._lock:
             self._open.discard(number)
             for job in jobs:
@@ -84,7 +87,9 @@ class Holder:
                 self.claimed_total += 1
 
     def answered(self) -> int:
-        """Return the highest number up to which no answer is outstanding: older leases unknown here never arrived."""
+        """Return the highest number up to which no answer is outstanding: older leases unknown here never
+        arrived.
+        """
         with self._lock:
             return min(self._open) - 1 if self._open else self._number
 
@@ -101,7 +106,9 @@ class Holder:
         return self._busy
 
     def hand(self, token: str, lease_seconds: float) -> bool:
-        """Note that a job goes to the pool now; False when it must not: the lease is lost or too old to be trusted."""
+        """Note that a job goes to the pool now; False when it must not: the lease is lost or too old to be
+        trusted.
+        """
         with self._lock:
             held = self._held.get(token)
             if held is None or held.handed:
@@ -122,8 +129,12 @@ class Holder:
 
     # Ends
 
-    def settle(self, token: str, outcome: Any, run_ms: float | None = None, detail: dict[str, Any] | None = None) -> None:
-        """End a lease: its slot is free at once, its settle waits in the outbox until Redis has confirmed it."""
+    def settle(
+        self, token: str, outcome: Any, run_ms: float | None = None, detail: dict[str, Any] | None = None
+    ) -> None:
+        """End a lease: its slot is free at once, its settle waits in the outbox until Redis has confirmed
+        it.
+        """
         with self._lock:
             held = self._held.get(token)
             if run_ms is None:
@@ -133,7 +144,9 @@ class Holder:
             self._ended(held)
         self._announce()
 
-    def give_back(self, token: str, *, delay_ms: int = 0, lost: bool = False, detail: dict[str, Any] | None = None) -> None:
+    def give_back(
+        self, token: str, *, delay_ms: int = 0, lost: bool = False, detail: dict[str, Any] | None = None
+    ) -> None:
         """End a lease without an outcome: the job waits again; ``lost``: this delivery counts."""
         with self._lock:
             held = self._held.get(token)
@@ -186,7 +199,9 @@ class Holder:
                     del self._held[token]
 
     def lost(self, tokens: Iterable[str]) -> None:
-        """Redis says that these leases are over: drop what has not started; what runs goes on, its settle will be stale."""
+        """Redis says that these leases are over: drop what has not started; what runs goes on, its settle
+        will be stale.
+        """
         with self._lock:
             for token in tokens:
                 held = self._held.get(token)

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from kombu.utils.json import dumps, loads
@@ -27,7 +27,9 @@ _tag_last = 0
 
 
 def new_tag() -> str:
-    """Return a UUIDv7 as text: later tags sort later, also within a millisecond (RFC 9562, section 6.2, method 1)."""
+    """Return a UUIDv7 as text: later tags sort later, also within a millisecond (RFC 9562, section 6.2,
+    method 1).
+    """
     global _tag_last
     with _tag_lock:
         # 48 bits of milliseconds, then a 12-bit counter that overflows into the next millisecond.
@@ -51,14 +53,15 @@ def eta_ms(text: str | None) -> int:
     except (TypeError, ValueError):
         raise InvalidMessage(f"eta must be an ISO 8601 time, got {text!r}") from None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)
 
 
 def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> NewJob:
     """Return the job for a kombu message.
 
-    ``limit``: size of the message in bytes above which :class:`PayloadTooLarge` is raised; a retry is never refused.
+    ``limit``: size of the message in bytes above which :class:`PayloadTooLarge` is raised; a retry is
+    never refused.
     ``repeated``: this is a second try to publish the same message. Raises :class:`PublishError` subclasses.
     """
     headers, properties = message["headers"], message["properties"]
@@ -97,11 +100,15 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
 def to_message(job: Leased) -> dict[str, Any]:
     """Return the message as kombu delivers it; raises ``ValueError`` when it can not be one.
 
-    The delivery tag becomes the lease token, and the ETA, which has passed, moves out of Celery's sight: a worker
-    that saw it would hold the job in memory once more.
+    The delivery tag becomes the lease token, and the ETA, which has passed, moves out of Celery's sight: a
+    worker that saw it would hold the job in memory once more.
     """
     message = loads(job.message)
-    if not isinstance(message, dict) or not isinstance(message.get("properties"), dict) or "body" not in message:
+    if (
+        not isinstance(message, dict)
+        or not isinstance(message.get("properties"), dict)
+        or "body" not in message
+    ):
         raise ValueError("not a kombu message")
     properties = message["properties"]
     properties["delivery_tag"] = job.token
@@ -109,9 +116,13 @@ def to_message(job: Leased) -> dict[str, Any]:
     if not isinstance(info, dict):
         info = properties["delivery_info"] = {"exchange": "", "routing_key": job.queue}
     info.update(
-        token=job.token, queue=job.queue, org=job.org, deliveries=job.deliveries, claimed_ms=job.claimed_ms,
+        token=job.token,
+        queue=job.queue,
+        org=job.org,
+        deliveries=job.deliveries,
+        claimed_ms=job.claimed_ms,
         redelivered=job.deliveries > 1,
-    )  # fmt: skip
+    )
     headers = message.setdefault("headers", {})
     if isinstance(headers, dict) and headers.get("eta"):
         properties["queueops_eta"], headers["eta"] = headers["eta"], None
@@ -119,7 +130,9 @@ def to_message(job: Leased) -> dict[str, Any]:
 
 
 def broken_message(job: Leased) -> dict[str, Any]:
-    """Return a message that says nothing but which job could not be read, so that the consumer can bury it."""
+    """Return a message that says nothing but which job could not be read, so that the consumer can bury
+    it.
+    """
     return {
         "body": job.message,
         "content-type": "application/x-queueops-undecodable",
@@ -127,7 +140,14 @@ def broken_message(job: Leased) -> dict[str, Any]:
         "headers": {},
         "properties": {
             "delivery_tag": job.token,
-            "delivery_info": {"exchange": "", "routing_key": job.queue, "token": job.token, "queue": job.queue,
-                              "org": job.org, "deliveries": job.deliveries, "claimed_ms": job.claimed_ms},
+            "delivery_info": {
+                "exchange": "",
+                "routing_key": job.queue,
+                "token": job.token,
+                "queue": job.queue,
+                "org": job.org,
+                "deliveries": job.deliveries,
+                "claimed_ms": job.claimed_ms,
+            },
         },
-    }  # fmt: skip
+    }

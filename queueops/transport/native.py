@@ -1,7 +1,8 @@
 """A thread, a lock, a wake-up and a socket that gevent's monkey patching does not reach.
 
-A lease must be renewed while greenlets compute, while the event loop stands still in a soft shutdown, and while a
-pool is full. So the lease thread is a native thread; under gevent it may touch nothing that is patched.
+A lease must be renewed while greenlets compute, while the event loop stands still in a soft shutdown, and
+while a pool is full. So the lease thread is a native thread; under gevent it may touch nothing that is
+patched.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ class Wake:
 
 
 def connection_class(cls: type[redis.Connection]) -> type[redis.Connection]:
-    """Return ``cls`` with a native TCP socket where gevent patched it; TLS keeps gevent's, in the thread's own hub."""
+    """Return ``cls`` with a native TCP socket where gevent patched it; TLS keeps gevent's, in the thread's
+    own hub.
+    """
     if not patched() or issubclass(cls, (redis.SSLConnection, redis.UnixDomainSocketConnection)):
         return cls
 

@@ -18,8 +18,9 @@ Prefetch = int | Literal["auto"]
 def ahead(prefetch: Prefetch, slots: int, mean_ms: float, ended: int) -> int:
     """Return how many jobs to hold ahead of the slots.
 
-    ``prefetch``: a number, or "auto": nothing above a mean run time of 1 s, one job from 20 ms, below that as many
-    as run in 20 ms, 64 at most. ``mean_ms``: mean run time in this process; ``ended``: how many runs it stands on.
+    ``prefetch``: a number, or "auto": nothing above a mean run time of 1 s, one job from 20 ms, below that
+    as many as run in 20 ms, 64 at most. ``mean_ms``: mean run time in this process; ``ended``: how many
+    runs it stands on.
     """
     if prefetch != "auto":
         return prefetch

@@ -12,7 +12,8 @@ from queueops.engine.types import Settlement
 class QoS(virtual.QoS):
     """Acknowledges by lease token, at once.
 
-    Credit is counted where claims are made, so a reply is always read: one that is left in the socket would hold leases.
+    Credit is counted where claims are made, so a reply is always read: one that is left in the socket
+    would hold leases.
     """
 
     def can_consume(self) -> bool:
@@ -25,7 +26,7 @@ class QoS(virtual.QoS):
         if not self.prefetch_count:
             return 1
         self._flush()
-        return max(0, self.prefetch_count - len(self._delivered))
+        return max(0, int(self.prefetch_count) - len(self._delivered))
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that is to be acknowledged; a worker's own table has noted it already."""

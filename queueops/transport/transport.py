@@ -11,7 +11,8 @@ from redis import exceptions
 
 from queueops import __version__
 from queueops.transport.beat import LeaseThread
-from queueops.transport.channel import Channel, SentinelChannel
+from queueops.transport.channel import Channel as LeaseChannel
+from queueops.transport.channel import SentinelChannel
 from queueops.transport.holder import Holder
 
 _threads: dict[str, LeaseThread] = {}
@@ -23,7 +24,9 @@ def lease_thread(holder: Holder) -> LeaseThread | None:
 
 
 class Poller(stock.MultiChannelPoller):
-    """kombu's poller; without an event loop it delivers what is buffered before it polls, one message a call."""
+    """kombu's poller; without an event loop it delivers what is buffered before it polls, one message a
+    call.
+    """
 
     in_hub = False
     #: Identifier of the event loop's thread; a slot that is freed there needs no wake-up.
@@ -63,18 +66,23 @@ class Poller(stock.MultiChannelPoller):
 
 
 class Transport(stock.Transport):
-    """The engine behind kombu's interface. ``driver_type`` stays ``redis``: Celery switches features on by it."""
+    """The engine behind kombu's interface. ``driver_type`` stays ``redis``: Celery switches features on by
+    it.
+    """
 
-    Channel = Channel
+    Channel = LeaseChannel
     driver_name = "queueops"
     tls = False
 
     implements = stock.Transport.implements.extend(batch_publish=False)
     # A demoted or busy primary is a connection to give up, not a worker to end.
     connection_errors = (
-        *stock.Transport.connection_errors, exceptions.ReadOnlyError, exceptions.MasterDownError,
-        exceptions.ClusterDownError, exceptions.TryAgainError,
-    )  # fmt: skip
+        *stock.Transport.connection_errors,
+        exceptions.ReadOnlyError,
+        exceptions.MasterDownError,
+        exceptions.ClusterDownError,
+        exceptions.TryAgainError,
+    )
 
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
@@ -92,23 +100,25 @@ class Transport(stock.Transport):
         """Return the version of queueops."""
         return __version__
 
-    def keep_leases(self, channel: Channel) -> None:
+    def keep_leases(self, channel: LeaseChannel) -> None:
         """Start the process's lease thread, or let it follow this channel's connection."""
         holder = channel.holder
         thread = _threads.get(holder.name)
         if thread is None:
-            thread = LeaseThread(holder, channel.lease_store, heartbeat=float(channel.heartbeat_seconds), version=__version__)
+            thread = LeaseThread(
+                holder, channel.lease_store, heartbeat=float(channel.heartbeat_seconds), version=__version__
+            )
             _threads[holder.name] = thread
             thread.start()
         else:
             thread.use(channel.lease_store)
 
-    def flush_soon(self, channel: Channel) -> None:
+    def flush_soon(self, channel: LeaseChannel) -> None:
         """Let the lease thread send what waits."""
         if thread := _threads.get(channel.holder.name):
             thread.soon()
 
-    def renew_soon(self, channel: Channel) -> None:
+    def renew_soon(self, channel: LeaseChannel) -> None:
         """Let the lease thread renew at once."""
         if thread := _threads.get(channel.holder.name):
             thread.renew_soon()
@@ -121,7 +131,9 @@ class TLSTransport(Transport):
 
 
 class SentinelTransport(Transport):
-    """``queueops-sentinel://``: the primary is found by Sentinel; needs the transport option ``master_name``."""
+    """``queueops-sentinel://``: the primary is found by Sentinel; needs the transport option
+    ``master_name``.
+    """
 
     default_port = 26379
     Channel = SentinelChannel
