@@ -47,7 +47,9 @@ def configure() -> None:
             "django.contrib.sessions",
             "django.contrib.messages",
             "django.contrib.staticfiles",
+            "django_celery_results",
             "queueops",
+            "tasks",
         ],
         MIDDLEWARE=[
             "django.contrib.sessions.middleware.SessionMiddleware",
@@ -73,7 +75,7 @@ def configure() -> None:
         DATABASES={
             "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent", "OPTIONS": SQLITE}
         },
-        QUEUEOPS={},
+        QUEUEOPS={"QUEUES": {"webhooks": {}}},
     )
     django.setup()
     from django.contrib import admin
