@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import django
 from celery import Celery
+from django.apps import apps
 
 import queueops
 
@@ -17,3 +20,10 @@ app = Celery("config")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 queueops.install(app)
 app.autodiscover_tasks()
+
+
+@app.on_after_configure.connect
+def load_models(**_: Any) -> None:
+    """Load the apps for commands such as `celery -A config call`; of itself Celery does so for workers only."""
+    if not apps.ready and not apps.loading:
+        django.setup()
