@@ -78,7 +78,7 @@ def check_celery(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
     if not scheme.startswith("queueops"):
         messages.append(
             Warning(
-                f"The broker's address begins with {scheme or 'nothing'}://, so Celery uses its own transport "
+                f"The broker's address begins with {scheme or 'nothing'}://, so Celery's own transport works "
                 "and no queue is shared fairly.",
                 hint="Write queueops:// for redis:// (queueopss:// for rediss://) in CELERY_BROKER_URL.",
                 id="queueops.W003",

@@ -15,10 +15,13 @@ from queueops.engine.rules.gates import Limits
 from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.errors import LimitInvalid
 
-__all__ = ["UNLIMITED", "AuditEntry", "DeadLetter", "DeadLetterQuerySet", "OrgLimit"]
+__all__ = ["REASONS", "UNLIMITED", "AuditEntry", "DeadLetter", "DeadLetterQuerySet", "OrgLimit"]
 
 #: In a limit's column: no limit, whatever the environment or the settings say. An empty column inherits.
 UNLIMITED = -1
+
+#: Why a job died, and how people read it.
+REASONS = [(reason.value, reason.value.replace("_", " ")) for reason in Reason]
 
 NAME = RegexValidator(
     r"\A[A-Za-z0-9._@-]{1,128}\Z",
@@ -90,7 +93,7 @@ class DeadLetter(models.Model):
     message_encoding = models.CharField(
         max_length=8, blank=True, help_text="'base64' where the message has bytes that a text column refuses."
     )
-    reason = models.CharField(max_length=32, choices=[(r.value, r.value.replace("_", " ")) for r in Reason])
+    reason = models.CharField(max_length=32, choices=REASONS)
     error_class = models.CharField("error", max_length=255, blank=True)
     error_message = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
@@ -130,8 +133,8 @@ class DeadLetter(models.Model):
             ("purge_deadletter", "Can purge dead letters"),
         ]
         # Each filter of the list is one index that already has the list's order, read backwards: a page costs
-        # its own rows, however many there are. `id` orders letters of one millisecond; `status` comes last, so
-        # that letters of another status are passed over without a look at their rows.
+        # its own rows, however many there are. `id` orders letters of one millisecond; `status` comes last,
+        # so that letters of another status are passed over without a look at their rows.
         indexes = [
             models.Index(fields=["status", "died_at", "id"], name="queueops_letter_status"),
             models.Index(fields=["died_at", "id", "status"], name="queueops_letter_died"),

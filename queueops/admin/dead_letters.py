@@ -24,7 +24,7 @@ from queueops.admin.search import HELP, search
 from queueops.admin.selection import Selection
 from queueops.engine.rules.states import LetterStatus
 from queueops.errors import InvalidMessage
-from queueops.models import AuditEntry, DeadLetter
+from queueops.models import REASONS, AuditEntry, DeadLetter
 from queueops.ops import messages as job_messages
 from queueops.ops import permissions
 from queueops.ops.masking import mask_text
@@ -54,13 +54,13 @@ class LetterList(ChangeList):
 class DeadLetterAdmin(EditMixin, OperateMixin, Base):
     """Rows are written by the collector and changed by verbs alone: nothing is added or typed over."""
 
-    list_display = ("job", "error", "tries", "died", "state")
+    list_display: tuple[str, ...] = ("job", "error", "tries", "died", "state")
     list_display_links = ("job",)
     list_filter = (
         StatusFilter,
         AgeFilter,
         FingerprintFilter,
-        values_filter("reason", "reason"),
+        values_filter("reason", "reason", REASONS),
         values_filter("queue", "queue"),
         values_filter("org", "org"),
         values_filter("error_class", "error"),
@@ -112,6 +112,10 @@ class DeadLetterAdmin(EditMixin, OperateMixin, Base):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LetterList
 
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        # Where all letters have one status, the column would say the same in each row.
+        return self.list_display if request.GET.get("status") == "all" else self.list_display[:-1]
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[DeadLetter], search_term: str
     ) -> tuple[QuerySet[DeadLetter], bool]:
@@ -134,13 +138,12 @@ class DeadLetterAdmin(EditMixin, OperateMixin, Base):
 
     @admin.display(description="job")
     def job(self, letter: DeadLetter) -> SafeString:
-        module, _, name = letter.task.rpartition(".")
         return format_html(
-            '<span class="qo-task">{}</span><span class="qo-under">{} · {}{}</span>',
-            name or "unreadable message",
+            '<span class="qo-task" title="{}">{}</span><span class="qo-under">{} · {}</span>',
+            letter.task,
+            pretty.task_name(letter.task),
             letter.org or "no org",
             letter.queue,
-            f" · {module}" if module else "",
         )
 
     @admin.display(description="error")
@@ -221,6 +224,7 @@ class DeadLetterAdmin(EditMixin, OperateMixin, Base):
         context: dict[str, Any] = {
             "letter": letter,
             "title": letter.task or "Unreadable message",
+            "died": pretty.ago(letter.died_at),
             "history": pretty.history(letter),
             "traceback": pretty.traceback(letter.traceback),
             "told": mask_text(letter.error_message),
@@ -280,7 +284,7 @@ def _groups(found: ChangeList) -> list[dict[str, Any]]:
         {
             "count": count,
             "share": round(100 * count / most[0][1]),
-            "task": example[fingerprint][0],
+            "task": pretty.task_name(example[fingerprint][0]),
             "error": example[fingerprint][1].rpartition(".")[2],
             "told": pretty.short(example[fingerprint][2], 110),
             "query": found.get_query_string({"fingerprint": fingerprint}),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -89,11 +89,13 @@ class ValuesFilter(admin.SimpleListFilter):
     """One value of an indexed column: links for a few values, a field with suggestions for many."""
 
     template = "admin/queueops/filter_values.html"
+    #: How values are shown that have choices, as the reason has.
+    words: ClassVar[dict[str, str]] = {}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         found = model_admin.model.objects.values_of(str(self.parameter_name), _OFFERED)
         self.is_long = len(found) > _LINKS
-        return [(value, value or "(none)") for value in found]
+        return [(value, self.words.get(value, value) or "(none)") for value in found]
 
     def has_output(self) -> bool:
         return super().has_output() or self.value() is not None
@@ -129,6 +131,8 @@ class FingerprintFilter(admin.SimpleListFilter):
         return queryset.filter(fingerprint=self.value()) if self.value() else queryset
 
 
-def values_filter(column: str, name: str) -> type[ValuesFilter]:
-    """A filter on this column, under this title."""
-    return type(f"{column}_filter", (ValuesFilter,), {"title": name, "parameter_name": column})
+def values_filter(column: str, name: str, words: Iterable[tuple[str, str]] = ()) -> type[ValuesFilter]:
+    """A filter on this column, under this title; `words` are the column's choices, where it has some."""
+    return type(
+        f"{column}_filter", (ValuesFilter,), {"title": name, "parameter_name": column, "words": dict(words)}
+    )

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
 from queueops.admin import live, pretty
 from queueops.admin.paginator import BoundedPaginator
@@ -79,8 +79,8 @@ class OrgLimitAdmin(Base):
     """A row is saved by the verb set_limit and deleted by reset_limit."""
 
     form = OrgLimitForm
-    list_display = ("org", "where", "says", "now", "closed", "ends", "note")
-    list_display_links = ("org",)
+    list_display = ("whose", "where", "says", "now", "closed", "ends")
+    list_display_links = ("whose",)
     search_fields = ("org__startswith",)
     search_help_text = "The beginning of an org's name."
     list_filter = ("paused",)
@@ -90,11 +90,6 @@ class OrgLimitAdmin(Base):
     list_per_page = 50
     list_max_show_all = 0
     change_form_template = "admin/queueops/orglimit/change_form.html"
-    fieldsets = (
-        (None, {"fields": (("org", "queue"),)}),
-        ("Limits", {"fields": ("weight", ("rpm", "burst"), ("max_in_flight", "share"), "paused")}),
-        ("How long, and why", {"fields": ("valid_until", "note")}),
-    )
 
     class Media:
         css = {"all": ("queueops/admin.css",)}
@@ -104,10 +99,28 @@ class OrgLimitAdmin(Base):
 
     def get_readonly_fields(self, request: HttpRequest, obj: OrgLimit | None = None) -> tuple[str, ...]:
         # Whose limit it is does not change; it would leave the other org as it was and tell nobody.
-        fixed = ("org", "queue") if obj else ()
+        fixed = ("org", "where") if obj else ()
         return fixed if request.user.has_perm(permissions.PAUSE_ORG) else (*fixed, "paused")
 
+    def get_fieldsets(self, request: HttpRequest, obj: OrgLimit | None = None) -> Any:
+        return (
+            (None, {"fields": (("org", "where" if obj else "queue"),)}),
+            ("Limits", {"fields": ("weight", ("rpm", "burst"), ("max_in_flight", "share"), "paused")}),
+            ("How long, and why", {"fields": ("valid_until", "note")}),
+        )
+
     # The list
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {**(extra_context or {}), "title": "Limits of orgs"})
+
+    @admin.display(description="org", ordering="org")
+    def whose(self, row: OrgLimit) -> SafeString:
+        return format_html(
+            '<span class="qo-task">{}</span><span class="qo-under">{}</span>', row.org, row.note
+        )
 
     @admin.display(description="queue", ordering="queue")
     def where(self, row: OrgLimit) -> str:
@@ -119,11 +132,7 @@ class OrgLimitAdmin(Base):
 
     @admin.display(description="now")
     def now(self, row: OrgLimit) -> SafeString:
-        found: list[LiveLimit] | None = getattr(row, "live", None)
-        told = live.picture(found)
-        if found and any(one.drift for one in found):
-            return format_html("{} {}", told, pretty.pill("drift"))
-        return told
+        return live.picture(getattr(row, "live", None))
 
     @admin.display(description="gate")
     def closed(self, row: OrgLimit) -> SafeString:
@@ -131,7 +140,7 @@ class OrgLimitAdmin(Base):
 
     @admin.display(description="ends", ordering="valid_until")
     def ends(self, row: OrgLimit) -> str:
-        return pretty.moment(row.valid_until) if row.valid_until else mark_safe("–")
+        return pretty.moment(row.valid_until)
 
     # One row
 

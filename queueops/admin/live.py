@@ -16,7 +16,7 @@ __all__ = ["gate", "limits_of", "picture", "rate_left", "sources"]
 
 _WORDS = {
     "weight": "weight {}",
-    "rpm": "{}/min",
+    "rpm": "{} a minute",
     "burst": "burst {}",
     "max_in_flight": "{} in flight",
     "share": "share {}",
@@ -36,29 +36,33 @@ def limits_of(row: OrgLimit) -> SafeString:
     for name, words in _WORDS.items():
         value = getattr(row, name)
         if value == UNLIMITED:
-            said.append(f"{OrgLimit._meta.get_field(name).verbose_name} unlimited")  # type: ignore[union-attr]
+            said.append(f"{_name(name)} unlimited")
         elif value is not None:
             said.append(words.format(number(value)))
     if row.paused:
         said.append("paused")
-    return format_html_join(mark_safe(" · "), "{}", ((word,) for word in said))
+    return format_html_join("", '<span class="qo-said">{}</span>', ((word,) for word in said))
 
 
 def picture(found: Sequence[LiveLimit] | None) -> SafeString:
-    """The row's org now: one line for its queue, or the sum over all queues."""
+    """The row's org now, in its queue or summed over all; and whether the broker differs from the rows."""
     if found is None:
         return mark_safe('<span class="qo-quiet">not known</span>')
     in_flight = sum(one.snapshot.in_flight for one in found)
     ready = sum(one.snapshot.ready for one in found)
     scheduled = sum(one.snapshot.scheduled for one in found)
-    told = format_html("<b>{}</b> in flight · <b>{}</b> ready", f"{in_flight:,}", f"{ready:,}")
+    counts = [(in_flight, "in flight"), (ready, "ready")]
     if scheduled:
-        told = format_html("{} · <b>{}</b> scheduled", told, f"{scheduled:,}")
+        counts.append((scheduled, "scheduled"))
     if len(found) == 1 and found[0].snapshot.rate_left is not None:
-        told = format_html("{} · <b>{}</b> of rate left", told, f"{found[0].snapshot.rate_left:,}")
-    if len(found) > 1:
-        told = format_html('{} <span class="qo-quiet">in {} queues</span>', told, len(found))
-    return told
+        counts.append((found[0].snapshot.rate_left, "of the rate left"))
+    told = format_html_join(
+        "", '<span class="qo-said"><b>{}</b> {}</span>', ((f"{count:,}", word) for count, word in counts)
+    )
+    if any(one.drift for one in found):
+        told = format_html("{} {}", told, pill("drift"))
+    where = f"in {len(found)} queues" if len(found) > 1 else ""
+    return format_html('{}<span class="qo-under">{}</span>', told, where)
 
 
 def gate(found: Sequence[LiveLimit] | None) -> SafeString:
@@ -99,10 +103,14 @@ def rate_left(one: LiveLimit) -> str:
 def sources(one: LiveLimit) -> list[tuple[str, str, str]]:
     """Each limit that holds, as (name, value, where it comes from)."""
     return [
-        (name.replace("_", " "), number(field.value), field.source)
+        (_name(name), number(field.value), field.source)
         for name, field in one.resolved.fields.items()
         if field.value is not None
     ]
+
+
+def _name(field: str) -> str:
+    return str(OrgLimit._meta.get_field(field).verbose_name)  # type: ignore[union-attr]
 
 
 def _time(milliseconds: int) -> str:

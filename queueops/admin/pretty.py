@@ -18,13 +18,15 @@ from queueops.ops import storable
 from queueops.ops.editing import pretty
 from queueops.ops.masking import MASK, mask, mask_text
 
-__all__ = ["Event", "ago", "history", "json_text", "moment", "pill", "short", "traceback"]
+__all__ = ["Event", "ago", "history", "json_text", "moment", "pill", "short", "task_name", "traceback"]
 
 _TOKEN = re.compile(
     r'(?P<key>"(?:\\.|[^"\\])*")(?=\s*:)|(?P<text>"(?:\\.|[^"\\])*")|'
     r"(?P<word>\b(?:true|false|null)\b)|(?P<number>-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)"
 )
 _FRAME = re.compile(r'^(\s*File ")(.+)(", line )(\d+)(, in )(.*)$')
+
+_UNITS = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))
 
 #: A payload can have 256 KiB; a page with all of it in colour would take seconds to draw.
 _SHOWN_CHARACTERS = 60_000
@@ -77,6 +79,11 @@ def short(text: str, length: int = 140) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
+def task_name(task: str) -> str:
+    """The last two parts of a task's name: enough to know it by in a narrow column."""
+    return ".".join(task.split(".")[-2:]) or "unreadable message"
+
+
 def moment(when: datetime | None) -> str:
     """A time to the second, in the time zone of the project."""
     return timezone.localtime(when).strftime("%Y-%m-%d %H:%M:%S") if when else "–"
@@ -86,8 +93,11 @@ def ago(when: datetime | None) -> SafeString:
     """How long ago, with the time itself on hovering."""
     if when is None:
         return mark_safe("–")
-    told = timesince(when, depth=1)
-    return format_html('<time datetime="{}" title="{}">{} ago</time>', when.isoformat(), moment(when), told)
+    seconds = (timezone.now() - when).total_seconds()
+    told = next(
+        (f"{seconds // size:.0f} {unit} ago" for size, unit in _UNITS if seconds >= 2 * size), "just now"
+    )
+    return format_html('<time datetime="{}" title="{}">{}</time>', when.isoformat(), moment(when), told)
 
 
 @dataclass(frozen=True, slots=True)

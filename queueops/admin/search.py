@@ -13,10 +13,7 @@ NAMES = ("task_id", "fingerprint", "org", "task", "error_class", "queue")
 TEXTS = ("error_message", "error_class", "task", "org")
 NEWEST = 10_000
 
-HELP = (
-    "A task id, an org, a task, an error class, a letter's number. Other words are looked for in the texts "
-    f"of the newest {NEWEST:,} letters."
-)
+HELP = f"Names are found whole; other words are looked for in the texts of the newest {NEWEST:,} letters."
 
 
 def search(letters: QuerySet[DeadLetter], terms: str) -> QuerySet[DeadLetter]:

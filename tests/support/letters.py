@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -23,10 +24,6 @@ tasks.http.EndpointRefused: https://hooks.example.com/in answered 503
 """
 
 
-class EndpointRefused(Exception):
-    """What the jobs of these tests die of."""
-
-
 def publish(
     app: Celery, *args: Any, task: str = "shop.deliver", queue: str = "standard", **options: Any
 ) -> str:
@@ -45,23 +42,27 @@ def die(
     queue: str = "standard",
     *,
     reason: str = "failed",
+    error: str = "EndpointRefused",
     message: str = "answered 503",
+    traceback: str = TRACEBACK,
     attempt: int = 3,
 ) -> Leased:
-    """Claim the next job of the queue and settle it as dead."""
+    """Claim the next job of the queue and settle it as dead, with what a worker would tell about it."""
     job = claim(store, queue)
+    header = json.loads(job.message)["headers"].get("queueops", {}) if job.message.startswith("{") else {}
     detail = dead_letter.detail(
         reason,
-        error=EndpointRefused(message),
-        traceback=TRACEBACK,
+        error=type(error, (Exception,), {})(message),
+        traceback=traceback,
         worker="bulk@host-1",
         run_ms=120,
-        attempts=[
-            {"n": n, "at": job.claimed_ms - 1000 * (attempt - n), "error": "EndpointRefused"}
+        attempts=header.get("attempts")
+        or [
+            {"n": n, "at": job.claimed_ms - 1000 * (attempt - n), "error": error, "message": message}
             for n in range(1, attempt)
         ],
         attempt=attempt,
-    )  # fmt: skip
+    )
     assert store.settle([Settlement(job.token, "dead", 120, detail)]) == ["settled"]
     return job
 

@@ -36,6 +36,7 @@ def configure() -> None:
         DEBUG=False,
         ALLOWED_HOSTS=["*"],
         USE_TZ=True,
+        TIME_ZONE="UTC",
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         ROOT_URLCONF="tests.support.site",
         STATIC_URL="/static/",
