@@ -24,6 +24,6 @@ app.autodiscover_tasks()
 
 @app.on_after_configure.connect
 def load_models(**_: Any) -> None:
-    """Load the apps for commands such as `celery -A config call`; of itself Celery does so for workers only."""
+    """Load the apps for commands like `celery -A config call` too; Celery itself does it for workers only."""
     if not apps.ready and not apps.loading:
         django.setup()
