@@ -6,7 +6,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ from .receiver import Receiver, Request, answer
 
 CERTIFICATE = str(Path(__file__).with_name("receiver.pem"))
 PATIENT = WebhookSettings(connect_timeout=5, read_timeout=5, total_timeout=10)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        yield server
 
 
 def deliver(url: str, body: bytes = b"{}", limits: WebhookSettings = PATIENT, **headers: str) -> Answer:
