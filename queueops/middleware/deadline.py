@@ -25,7 +25,8 @@ class Deadline(Middleware):
         if envelope.is_retry:
             return
         given = envelope.options.get("deadline", envelope.plan.deadline)
-        if given is not None and not envelope.deadline_ms:
+        # Celery drops options that are None, so a call takes the task's deadline away with 0.
+        if given is not None and given != 0 and not envelope.deadline_ms:
             envelope.deadline_ms = deadline_ms(given)
         _limit_run(envelope)
 
@@ -38,7 +39,7 @@ def _limit_run(envelope: Envelope) -> None:
     limit = envelope.options.get("run_limit", envelope.plan.run_limit)
     if limit == "queue":
         limit = config().queue(envelope.queue).run_limit
-    if limit is not None:
+    if limit is not None and limit != 0:
         soft = _seconds("run_limit", limit)
         envelope.headers["timelimit"] = [hard_limit(soft), soft]
 

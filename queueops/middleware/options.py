@@ -22,7 +22,7 @@ class TaskOptions(TypedDict, total=False):
     org: the org of every job of this task. org_from: the argument that holds the org.
     resource: the outside thing the task uses. priority: 0..10, a name, or on `scale`.
     delivery: "at_most_once" for a task that must not run twice.
-    deadline: seconds from the publish. run_limit: seconds an attempt may take.
+    deadline: seconds from the publish. run_limit: seconds an attempt may take; 0 or None is no limit.
     attempts, retry_policy, no_retry: see docs/guarantees.md.
     """
 
@@ -40,7 +40,10 @@ class TaskOptions(TypedDict, total=False):
 
 
 class CallOptions(TypedDict, total=False):
-    """Options of `apply_async` and `enqueue_many` that queueops reads; they win over the task's."""
+    """Options of `apply_async` and `enqueue_many` that queueops reads; they win over the task's.
+
+    A deadline or run_limit of 0 takes the task's away: Celery drops options that are None.
+    """
 
     org: str
     resource: str
@@ -48,7 +51,7 @@ class CallOptions(TypedDict, total=False):
     scale: Literal["1-10"]
     delivery: Literal["at_least_once", "at_most_once"]
     deadline: float | timedelta | datetime
-    run_limit: float | None
+    run_limit: float
     attempts: int
     retry_policy: RetryPolicy | dict[str, Any]
 

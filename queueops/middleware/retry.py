@@ -17,6 +17,7 @@ from celery.exceptions import Retry as CeleryRetry
 
 from queueops.conf import config
 from queueops.engine.rules.backoff import RetryPolicy, policy_from
+from queueops.errors import StaleLease
 from queueops.middleware.chain import Envelope, Job, Middleware
 from queueops.middleware.dead_letter import RetryRefused, attempt_entry
 
@@ -151,8 +152,11 @@ def _publish(job: Job, error: Exception, delay: float) -> Exception:
     raise AssertionError("Task.retry returned without raising")
 
 
-def _refused(refused: Reject, error: BaseException) -> RetryRefused:
+def _refused(refused: Reject, error: BaseException) -> RetryRefused | Ignore:
     # Celery's `Reject` holds why the publish failed; a reader first looks for the attempt's own error.
     cause = refused.reason
+    if isinstance(cause, StaleLease):
+        # Not ours any more: another delivery of the job runs or waits, and its outcome counts.
+        return Ignore(f"{error}; {cause}")
     text = f"{error}; the next attempt could not be published: {type(cause).__name__}: {cause}"
     return RetryRefused(type(error).__name__, text)
