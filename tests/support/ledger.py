@@ -43,7 +43,8 @@ class Ledger:
 
     @cached_property
     def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url, decode_responses=True)
+        # Waiting at a gate takes as long as the test wants: a default timeout of the client must not end it.
+        return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=None)
 
     def _key(self, name: str) -> str:
         return f"{self.namespace}:{name}"
