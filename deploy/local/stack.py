@@ -81,7 +81,10 @@ def obstacles(commands: dict[str, str], leftovers: dict[str, int]) -> list[str]:
 
 def run(commands: dict[str, str], lock: Lock) -> int:
     """Prepare, run until a signal comes or something fails, stop; answers the exit code."""
-    password = prepare()
+    try:
+        password = prepare()
+    except KeyboardInterrupt:
+        return 130
     supervisor = Supervisor(dict(os.environ), str(ROOT), STOP_SECONDS)
     supervisor.catch_signals()
     try:

@@ -26,6 +26,14 @@ from .support import NAMES, ROOT, environment
 pytestmark = pytest.mark.timeout(240)
 LOGIN = "admin:secret-of-the-test"
 PROCESSES = {"broker", "web", "critical", "standard", "bulk", "beat", "flower"}
+CHORD = """
+import django; django.setup()
+from celery import chord
+from config.celery import app
+part = app.tasks["celery.accumulate"]
+result = chord([part.si(n, index=0).set(queue=q) for n, q in ((1, "critical"), (2, "standard"), (3, "bulk"))])
+print(sorted(result(part.s(index=0)).get(timeout=60)))
+"""
 
 
 class Up:
@@ -129,6 +137,14 @@ def test_flower_asks_for_its_login_and_shows_the_true_depth(up: Up) -> None:
     depths = {row["name"]: row["messages"] for row in json.loads(page)["active_queues"]}
     assert depths.get("bulk") == 3
     assert up.get("FLOWER_PORT", "/broker", login=LOGIN)[0] == 200
+
+
+def test_a_chord_collects_its_results_in_the_database(up: Up) -> None:
+    env = {**up.env, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    command = [sys.executable, "-c", CHORD]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=90)
+
+    assert done.stdout.strip() == "[1, 2, 3]", done.stderr
 
 
 def test_the_end_leaves_no_process_and_no_lock(up: Up) -> None:
