@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
@@ -27,17 +26,14 @@ SOCKET_TIMEOUT = 3.0
 class LeaseThread:
     """Keeps one holder's leases alive.
 
-    ``connect``: returns a store on a connection of its own. ``heartbeat``: seconds between renewals.
+    ``store``: on connections that are this thread's alone. ``heartbeat``: seconds between renewals.
     """
 
-    def __init__(
-        self, holder: Holder, connect: Callable[[], Store], *, heartbeat: float, version: str
-    ) -> None:
+    def __init__(self, holder: Holder, store: Store, *, heartbeat: float, version: str) -> None:
         self.holder = holder
         self.heartbeat = heartbeat
         self.version = version
-        self._connect = connect
-        self._store: Store | None = None
+        self._store = store
         self._wake = native.Wake()
         self._pid = os.getpid()
         self._stopping = False
@@ -51,9 +47,9 @@ class LeaseThread:
         """Start the thread."""
         native.start_thread(self._run)
 
-    def use(self, connect: Callable[[], Store]) -> None:
+    def use(self, store: Store) -> None:
         """Follow the transport to where it is connected now, and renew at once."""
-        self._connect, self._store, self._renew_now = connect, None, True
+        self._store, self._renew_now = store, True
         self._wake.set()
 
     def soon(self) -> None:
@@ -87,8 +83,8 @@ class LeaseThread:
                     for held in self.holder.jobs()
                     if held.started is not None and held.job.once
                 ]
-                self._connected().release(once, lost=True, detail=detail)
-                self._connected().leave(self.holder.name)
+                self._store.release(once, lost=True, detail=detail)
+                self._store.leave(self.holder.name)
         except (redis.RedisError, OSError):
             pass  # the lease expires by itself
 
@@ -106,28 +102,25 @@ class LeaseThread:
                         self._renew()
                         next_renew = now + self.heartbeat
                     if now >= next_tick:
-                        self._connected().reap()
+                        self._store.reap()
                         next_tick = now + TICK_SECONDS
                     self.last_answer = monotonic()
-            except (redis.RedisError, OSError):
-                # Try again each tick: the lease is long enough for several.
-                self._store, self._renew_now = None, True
+            except Exception:
+                # Try again each tick: the lease is long enough for several. Whatever it was: without this
+                # thread every lease of the process would lapse, and nothing would say so.
+                self._store.client.connection_pool.disconnect()
+                self._renew_now = True
                 next_tick = next_renew = now + TICK_SECONDS
             self._wake.wait(max(0.005, min(next_tick, next_renew) - monotonic()))
 
     def _lives(self) -> bool:
         return not self._stopping and os.getpid() == self._pid
 
-    def _connected(self) -> Store:
-        if self._store is None:
-            self._store = self._connect()
-        return self._store
-
     def _send(self) -> None:
         holder = self.holder
         while items := holder.take_settles(STEP):
             try:
-                words = self._connected().settle(items)
+                words = self._store.settle(items)
             except BaseException:
                 holder.unsent(items)
                 raise
@@ -136,19 +129,19 @@ class LeaseThread:
         while returned:
             token, delay_ms, lost, detail = returned[0]
             try:
-                self._connected().release([token], delay_ms=delay_ms, lost=lost, detail=detail)
+                self._store.release([token], delay_ms=delay_ms, lost=lost, detail=detail)
             except BaseException:
                 holder.unreleased(returned)
                 raise
             holder.forget([token])
             returned.pop(0)
         if holder.draining and (tokens := holder.drop_buffer()):
-            self._connected().release(tokens)
+            self._store.release(tokens)
 
     def _renew(self) -> None:
         holder = self.holder
         answered = holder.answered()
-        lost = self._connected().renew(
+        lost = self._store.renew(
             holder.name, holder.running(), answered=answered, registration=self._registration()
         )
         if lost:

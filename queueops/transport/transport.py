@@ -104,14 +104,15 @@ class Transport(stock.Transport):
         """Start the process's lease thread, or let it follow this channel's connection."""
         holder = channel.holder
         thread = _threads.get(holder.name)
+        # Its store is made here and now: when the thread has to connect again, this channel may be closed.
         if thread is None:
             thread = LeaseThread(
-                holder, channel.lease_store, heartbeat=float(channel.heartbeat_seconds), version=__version__
+                holder, channel.lease_store(), heartbeat=float(channel.heartbeat_seconds), version=__version__
             )
             _threads[holder.name] = thread
             thread.start()
         else:
-            thread.use(channel.lease_store)
+            thread.use(channel.lease_store())
 
     def flush_soon(self, channel: LeaseChannel) -> None:
         """Let the lease thread send what waits."""
