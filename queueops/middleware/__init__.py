@@ -64,6 +64,13 @@ def _defaults() -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_retry": True,
+        # Each try costs a second or two when nobody answers; the caller hears of it within five.
+        "task_publish_retry_policy": {
+            "max_retries": 2,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.5,
+        },
     }
     if settings.broker_url:
         defaults["broker_url"] = settings.broker_url
