@@ -71,6 +71,12 @@ class Consumer(StockConsumer):
         message.channel.holder.settle(message.delivery_tag, "dead", 0.0, letter)
         message.reject_log_error = _done  # Celery's own path would settle it again, with less to tell
 
+    def cancel_task_queue(self, queue: str) -> None:
+        """Stop consuming from ``queue``; what was claimed ahead from it goes back."""
+        super().cancel_task_queue(queue)
+        if holder := getattr(self.task_consumer.channel, "holder", None):
+            holder.give_back_queue(self.app.amqp.queues.aliases.get(queue, queue))
+
     def shutdown(self) -> None:
         """End for good, after the pool: send what waits, give back what is left, strike the process off."""
         super().shutdown()

@@ -102,6 +102,7 @@ class Leases(bootsteps.StartStopStep):
         holder: Holder | None = getattr(channel, "holder", None)
         if holder is None:
             return  # another transport
+        channel.serves_pool = True
         first = holder.slots is None
         holder.slots = c.initial_prefetch_count
         holder.queues = tuple(c.app.amqp.queues.consume_from)

@@ -59,6 +59,10 @@ class Channel(stock.Channel):
     max_payload_bytes = 262_144
     queue_weights: dict[str, float] = {}
 
+    #: Set by a worker's boot step: this channel fills the slots of the process's pool. Another consumer of
+    #: the same process (a task that inspects, gevent's pidbox) has its own credit and its own buffer.
+    serves_pool = False
+
     #: kombu's: the connection on which a reply is pending.
     _in_poll: Any
 
@@ -173,7 +177,7 @@ class Channel(stock.Channel):
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> None:
         """Set the credit; for a worker it is the number of its slots, which autoscaling changes."""
         super().basic_qos(prefetch_size, prefetch_count, apply_global)
-        if self.holder.slots is not None and prefetch_count:
+        if self.serves_pool and prefetch_count:
             self.holder.slots = prefetch_count
 
     def _listen_for_wake(self) -> None:
@@ -199,22 +203,21 @@ class Channel(stock.Channel):
 
     @property
     def _buffer(self) -> deque[Leased]:
-        return self._own_buffer if self.holder.slots is None else self.holder.buffer
+        return self.holder.buffer if self.serves_pool else self._own_buffer
 
     def _free(self) -> int:
-        holder = self.holder
-        return self.qos.credit if holder.slots is None else holder.free
+        return self.holder.free if self.serves_pool else self.qos.credit
 
     def _wanted(self) -> tuple[int, int]:
         """Return jobs wanted for free slots, and ahead of them."""
         holder, waiting = self.holder, len(self._buffer)
-        if holder.draining:
+        if self.serves_pool and holder.draining:
             return 0, 0
         free = max(0, self._free() - waiting)
-        if holder.slots is None:
+        if not self.serves_pool or holder.slots is None:
             return free, 0
         room = prefetch.ahead(self.prefetch, holder.slots, holder.mean_ms, holder.ended_total)
-        held_ahead = max(0, waiting - holder.free)
+        held_ahead = max(0, waiting + holder.busy - holder.slots)
         ahead = max(0, room - held_ahead)
         if not free and held_ahead * 2 > room:
             ahead = 0  # half of it is still here: one bigger claim later costs less than two small ones
@@ -309,11 +312,14 @@ class Channel(stock.Channel):
         """
         holder, buffer, delivered = self.holder, self._buffer, 0
         most = max(1, holder.slots or 1) if self.connection.cycle.in_hub else 1
-        if holder.draining:
+        if self.serves_pool and holder.draining:
             return 0
-        while buffer and delivered < most and (holder.slots is None or holder.free):
+        while buffer and delivered < most and (not self.serves_pool or holder.free):
             job = buffer.popleft()
-            if holder.slots is not None and not holder.hand(job.token, self.lease_seconds):
+            if job.queue not in self.connection._callbacks:
+                holder.give_back(job.token)  # its consumer was cancelled while the claim was on its way
+                continue
+            if self.serves_pool and not holder.hand(job.token, self.lease_seconds):
                 continue
             delivered += 1
             try:

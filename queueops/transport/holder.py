@@ -160,6 +160,16 @@ class Holder:
             self._busy -= 1
             self.ended_total += 1
 
+    def give_back_queue(self, queue: str) -> None:
+        """Give back what was claimed ahead from ``queue``, which this process consumes no longer."""
+        with self._lock:
+            jobs = [job for job in self.buffer if job.queue == queue]
+            for job in jobs:
+                self.buffer.remove(job)
+                self._given_back.append((job.token, 0, False, {}))
+        if jobs:
+            self._announce()
+
     def take_settles(self, limit: int) -> list[Settlement]:
         """Take settles to be sent; each comes back by :meth:`confirm` or :meth:`unsent`."""
         with self._lock:

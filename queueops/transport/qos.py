@@ -30,7 +30,7 @@ class QoS(virtual.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Note a message that is to be acknowledged; a worker's own table has noted it already."""
-        if self.channel.holder.slots is None:
+        if not self.channel.serves_pool:
             super().append(message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:

@@ -66,6 +66,7 @@ OVERRIDDEN: dict[tuple[type, str], str] = {
     (Poller, "on_poll_start"): "self",
     (Transport, "__init__"): "self *args **kwargs",
     (Transport, "driver_version"): "self",
+    (Consumer, "cancel_task_queue"): "self queue",
     (Consumer, "create_task_handler"): "self promise",
     (Consumer, "on_close"): "self",
     (Consumer, "on_decode_error"): "self message exc",
