@@ -43,6 +43,9 @@ class Request(stock.Request):
             # The child finds its token here when it publishes its own retry.
             for name in ("token", "queue", "org", "deliveries", "claimed_ms"):
                 self._delivery_info[name] = info.get(name)
+        if eta := message.properties.get("queueops_eta"):
+            # Hidden from Celery's timers, not from the task: its request says what it was published with.
+            self._request_dict["eta"] = eta
 
     # How a run may end
 
