@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import platform
+import signal
 import sys
 import time
 from importlib.metadata import version
@@ -18,6 +19,8 @@ from tests.conformance.suites import OURS, STOCK, SUITES, Suite
 
 def main(argv: list[str] | None = None) -> int:
     """Run what ``argv`` chooses and return the exit code: 0, or 1 for an unexplained difference."""
+    # A terminated run ends its servers and pytest as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = _parse(argv)
     reasons = read_reasons()
     chosen = [

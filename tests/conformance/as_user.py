@@ -16,14 +16,15 @@ from t.integration import django_settings as upstream
 import queueops
 import queueops.transport
 
-# What a project writes that wants Celery's own behaviour: its one queue, and no retries it did not ask for.
-# The rest is upstream's: its Django tests read these settings too.
+# What a project writes that wants Celery's own behaviour: its one queue, no retries it did not ask for, and room
+# for large messages (upstream has one of 330 kB). The rest is upstream's: its Django tests read these too.
 settings.configure(
     **{name: value for name, value in vars(upstream).items() if name.isupper()},
     QUEUEOPS={
         "QUEUES": {"celery": {}, "critical": None, "standard": None, "bulk": None},
         "DEFAULT_QUEUE": "celery",
         "RETRY_POLICIES": {"celery": {"attempts": 1}},
+        "MAX_PAYLOAD_BYTES": 2**20,
     },
 )
 queueops.transport.register()
