@@ -23,6 +23,7 @@ def install(app: Celery) -> Celery:
     """
     from queueops import transport
     from queueops.middleware import run, worker
+    from queueops.middleware.run_limit import RunLimits
 
     transport.register()
     app.amqp_cls = "queueops.middleware.publish:AMQP"
@@ -32,6 +33,7 @@ def install(app: Celery) -> Celery:
     if app.configured:
         _put_defaults(app, app.conf)
     run.install(app)
+    app.steps["consumer"].add(RunLimits)
     worker.install(app)
     return app
 
