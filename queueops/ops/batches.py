@@ -33,8 +33,8 @@ class Cursor(NamedTuple):
 
 def pages(
     matching: DeadLetterQuerySet, after: Cursor | None = None, size: int = 200
-) -> Iterator[tuple[list[int], Cursor]]:
-    """The ids of the matching letters, `size` at a time, each page with the cursor of its end.
+) -> Iterator[tuple[list[int], Cursor | None]]:
+    """The ids of the matching letters, `size` at a time, each page with the cursor of its end (None: last).
 
     The order is the one that every filter's index has, so that a page costs its own rows; letters that leave
     the selection on the way (they are replayed) do not shift it.
@@ -47,7 +47,7 @@ def pages(
         rows = [Cursor(*row) for row in rest[:size]]
         if not rows:
             return
-        after = rows[-1]
+        after = rows[-1] if len(rows) == size else None
         yield [row.id for row in rows], after
-        if len(rows) < size:
+        if after is None:
             return

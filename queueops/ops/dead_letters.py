@@ -220,7 +220,7 @@ def _in_batches(
     actor: Actor,
     verb: str,
     described: Mapping[str, Any],
-    found: Iterator[tuple[list[int], Cursor]],
+    found: Iterator[tuple[list[int], Cursor | None]],
     act: Callable[[Sequence[int]], int],
     seconds: float | None,
 ) -> Done:

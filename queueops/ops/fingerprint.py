@@ -16,7 +16,7 @@ _VARYING = (
     (re.compile(r"\bhttps?://\S+", re.IGNORECASE), "<url>"),
     (re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.]+\b"), "<email>"),
     (re.compile(r"'[^']*'|\"[^\"]*\""), "<text>"),
-    (re.compile(r"\b(?:0x)?(?=[0-9a-f]*[0-9])[0-9a-f]{8,}\b", re.IGNORECASE), "<hex>"),
+    (re.compile(r"\b(?:0x[0-9a-f]+|(?=[0-9a-f]*[0-9])[0-9a-f]{8,})\b", re.IGNORECASE), "<hex>"),
     # 400 to 599 stay: "answered 404" and "answered 503" need different hands.
     (re.compile(r"\b(?![45]\d\d\b)\d+(?:\.\d+)?"), "<n>"),
 )

@@ -67,6 +67,11 @@ def die(
     return job
 
 
+def dead(job: Leased, detail: dict[str, Any] | None = None) -> Settlement:
+    """The settlement of a job that gave up."""
+    return Settlement(job.token, "dead", 1.0, {"reason": "failed", **(detail or {})})
+
+
 def row(**given: Any) -> DeadLetter:
     """An unsaved letter with what a test says and defaults for the rest; its message cannot be replayed."""
     now = datetime.now(UTC)
