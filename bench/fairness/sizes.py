@@ -20,4 +20,4 @@ class Sizes:
 
 
 FULL = Sizes()
-QUICK = Sizes(seconds=4, storm=400, share_seconds=2, warm_up_seconds=0.5, many_workers=2, rate_backlog=100)
+QUICK = Sizes(seconds=4, storm=2_000, share_seconds=2, warm_up_seconds=0.5, many_workers=2, rate_backlog=200)
