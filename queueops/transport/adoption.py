@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from kombu.utils.json import loads
 
@@ -32,7 +33,7 @@ def _found(store: Store, queue: str, name: str, org: str) -> Iterator[tuple[str,
     elements: list[bytes] = []
     start = 0
     while chunk := store.client.lrange(store.prefix + name, start, start + CHUNK - 1):
-        found = [bytes(element) for element in chunk if element]
+        found: list[Any] = [element for element in chunk if element]
         elements += found
         if len(found) < len(chunk):
             break

@@ -311,10 +311,14 @@ class Channel(stock.Channel):
         Without an event loop one at a time, as kombu's callers expect of ``drain_events``.
         """
         holder, buffer, delivered = self.holder, self._buffer, 0
-        most = max(1, holder.slots or 1) if self.connection.cycle.in_hub else 1
-        if self.serves_pool and holder.draining:
-            return 0
-        while buffer and delivered < most and (not self.serves_pool or holder.free):
+        room, most = 0, 1
+        if self.serves_pool:
+            if holder.draining:
+                return 0
+            slots = holder.slots or 1
+            room = slots + prefetch.spare(slots, holder.mean_ms, holder.ended_total)
+            most = room if self.connection.cycle.in_hub else 1
+        while buffer and delivered < most and (not self.serves_pool or holder.busy < room):
             job = buffer.popleft()
             if job.queue not in self.connection._callbacks:
                 holder.give_back(job.token)  # its consumer was cancelled while the claim was on its way

@@ -12,6 +12,9 @@ SHORT_MS = 20.0
 #: Above this mean run time a claimed-ahead job would wait noticeably behind a running one.
 LONG_MS = 1000.0
 
+#: Jobs given to the pool beyond its slots run within about this; so short that a shutdown waits for them.
+SPARE_MS = 5.0
+
 Prefetch = int | Literal["auto"]
 
 
@@ -29,3 +32,15 @@ def ahead(prefetch: Prefetch, slots: int, mean_ms: float, ended: int) -> int:
     if mean_ms >= SHORT_MS:
         return 1
     return min(MOST_AHEAD, math.ceil(slots * SHORT_MS / max(mean_ms, 0.01)))
+
+
+def spare(slots: int, mean_ms: float, ended: int) -> int:
+    """Return how many jobs the pool may be given beyond its slots.
+
+    Only where runs are so short that a slot would otherwise stand idle while the event loop brings the next job:
+    as many as run in 5 ms, one a slot at least, 64 at most. Longer jobs wait in the transport's buffer, from where
+    they can be given back.
+    """
+    if not ended or mean_ms >= SHORT_MS:
+        return 0
+    return min(MOST_AHEAD, max(slots, math.ceil(slots * SPARE_MS / max(mean_ms, 0.01))))
