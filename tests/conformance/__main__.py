@@ -19,8 +19,6 @@ from tests.conformance.suites import OURS, STOCK, SUITES, Suite
 
 def main(argv: list[str] | None = None) -> int:
     """Run what ``argv`` chooses and return the exit code: 0, or 1 for an unexplained difference."""
-    # A terminated run ends its servers and pytest as an interrupted one does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = _parse(argv)
     reasons = read_reasons()
     chosen = [
@@ -133,4 +131,6 @@ def _print(comparison: Comparison, verbose: bool) -> None:
 
 
 if __name__ == "__main__":
+    # A terminated run ends its servers and pytest as an interrupted one does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

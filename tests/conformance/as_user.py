@@ -16,8 +16,8 @@ from t.integration import django_settings as upstream
 import queueops
 import queueops.transport
 
-# What a project writes that wants Celery's own behaviour: its one queue, no retries it did not ask for, and room
-# for large messages (upstream has one of 330 kB). The rest is upstream's: its Django tests read these too.
+# What a project writes that wants Celery's own behaviour: its one queue, no retries it did not ask for, and
+# room for large messages (upstream has one of 330 kB). The rest is upstream's: its Django tests read these too.
 settings.configure(
     **{name: value for name, value in vars(upstream).items() if name.isupper()},
     QUEUEOPS={
