@@ -21,15 +21,17 @@ from deploy.local.lock import alive
 from tests.support.polling import eventually
 from tests.support.ports import free_port
 
-from .support import NAMES, ROOT, environment
+from .support import NAMES, ROOT, environment, python
 
 pytestmark = pytest.mark.timeout(240)
 LOGIN = "admin:secret-of-the-test"
 PROCESSES = {"broker", "web", "critical", "standard", "bulk", "beat", "flower"}
+ENQUEUE = """
+for _ in range(3):
+    app.tasks["celery.backend_cleanup"].apply_async(queue="bulk")
+"""
 CHORD = """
-import django; django.setup()
 from celery import chord
-from config.celery import app
 part = app.tasks["celery.accumulate"]
 result = chord([part.si(n, index=0).set(queue=q) for n, q in ((1, "critical"), (2, "standard"), (3, "bulk"))])
 print(sorted(result(part.s(index=0)).get(timeout=60)))
@@ -76,9 +78,17 @@ class Up:
         return response.status, response.headers.get("Location", ""), text
 
     def celery(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "celery", "-A", "config", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=60)
-        return done.stdout + done.stderr
+        return self.run("-m", "celery", "-A", "config", *arguments)
+
+    def python(self, code: str) -> str:
+        """What this code prints where Django and the application are loaded."""
+        return self.run("-c", f"import django; django.setup()\nfrom config.celery import app\n{code}")
+
+    def run(self, *arguments: str) -> str:
+        env = {**self.env, "DJANGO_SETTINGS_MODULE": "config.settings"}
+        done = python(*arguments, env=env, timeout=90)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -126,25 +136,22 @@ def test_every_queue_has_its_worker(up: Up) -> None:
 
 
 def test_flower_asks_for_its_login_and_shows_the_true_depth(up: Up) -> None:
-    up.celery("control", "--destination", f"bulk@{os.uname().nodename}", "cancel_consumer", "bulk")
-    for _ in range(3):
-        up.celery("call", "celery.backend_cleanup", "--queue", "bulk")
+    bulk = f"bulk@{os.uname().nodename}"
+    up.celery("control", "--destination", bulk, "cancel_consumer", "bulk")
+    up.python(ENQUEUE)
 
     assert up.get("FLOWER_PORT", "/broker")[0] == 401
     status, _, page = up.get("FLOWER_PORT", "/api/queues/length", login=LOGIN)
 
     assert status == 200, page
     depths = {row["name"]: row["messages"] for row in json.loads(page)["active_queues"]}
-    assert depths.get("bulk") == 3
+    assert depths == {"bulk": 3, "critical": 0, "standard": 0, "webhooks": 0}
     assert up.get("FLOWER_PORT", "/broker", login=LOGIN)[0] == 200
+    up.celery("control", "--destination", bulk, "add_consumer", "bulk")
 
 
 def test_a_chord_collects_its_results_in_the_database(up: Up) -> None:
-    env = {**up.env, "DJANGO_SETTINGS_MODULE": "config.settings"}
-    command = [sys.executable, "-c", CHORD]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=90)
-
-    assert done.stdout.strip() == "[1, 2, 3]", done.stderr
+    assert up.python(CHORD).strip() == "[1, 2, 3]"
 
 
 def test_the_end_leaves_no_process_and_no_lock(up: Up) -> None:
