@@ -67,19 +67,30 @@ def print_checks(console: Console, found: Sequence[Check]) -> None:
 
 def print_table(console: Console, story: Story) -> None:
     """Print the table by org, with all of them in the last line."""
-    table = Table(box=box.SIMPLE_HEAD, show_footer=True, padding=(0, 1, 0, 0))
+    # As narrow as a terminal of 80 columns: names are not cut, and waits carry their unit below.
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_footer=True,
+        show_edge=False,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+        caption="waited: seconds from sending an event to its first attempt",
+    )
     found = rows(story)
     waits = [wait for row in found for wait in row.waits]
     table.add_column("org", footer="all", no_wrap=True)
     for name in ("sent", "delivered", "retried", "dead", "replayed"):
-        table.add_column(name, footer=str(sum(getattr(row, name) for row in found)), justify="right")
-    table.add_column("waited s,\nmedian", footer=_seconds(median(waits)), justify="right")
-    table.add_column("waited s,\np95", footer=_seconds(p95(waits)), justify="right")
+        total = sum(getattr(row, name) for row in found)
+        table.add_column(name, footer=str(total), justify="right", no_wrap=True)
+    table.add_column("waited\nmedian", footer=_seconds(median(waits)), justify="right", no_wrap=True)
+    table.add_column("waited\np95", footer=_seconds(p95(waits)), justify="right", no_wrap=True)
     for row in found:
         counts = (row.sent, row.delivered, row.retried, row.dead, row.replayed)
         times = (_seconds(median(row.waits)), _seconds(p95(row.waits)))
         table.add_row(row.org, *map(str, counts), *times)
+    console.print()
     console.print(table)
+    console.print()
 
 
 def median(values: Sequence[float]) -> float | None:
