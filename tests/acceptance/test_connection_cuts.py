@@ -46,15 +46,15 @@ def test_a_minute_of_cuts_under_load(stack: Stack, pool: str, concurrency: int) 
 def test_jobs_in_hand_when_the_connection_breaks_run_once(stack: Stack, pool: str) -> None:
     """One slot and several jobs claimed: stock Celery drops what was handed over, or runs it again."""
     proxy = stack.proxy()
-    worker = stack.worker(
-        pool=pool, concurrency=1, broker_url=proxy.broker_url, env={**LONG_LEASES, "QUEUEOPS_PREFETCH": "4"}
-    )
     stack.enqueue("hold", "running", "door")
-    stack.wait_started("running")
     ahead = [f"ahead-{n}" for n in range(6)]
     for job in ahead:
         stack.enqueue("run", job)
-    eventually(lambda: stack.snapshot().leased == 5, within=5)
+    worker = stack.worker(
+        pool=pool, concurrency=1, broker_url=proxy.broker_url, env={**LONG_LEASES, "QUEUEOPS_PREFETCH": "4"}
+    )
+    stack.wait_started("running")
+    eventually(lambda: stack.snapshot().leased == 5, within=5, what="one running and four claimed ahead")
     proxy.cut()
     stays(lambda: stack.ledger.count() == 1, during=1.5, what="the job that was running, once")
     stack.ledger.open("door")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from queueops.engine.rules.gates import Limits
 from tests.support.polling import eventually, stays
 from tests.support.stack import Stack
@@ -31,25 +33,26 @@ def test_zero_claims_nothing_ahead(stack: Stack) -> None:
     stays(lambda: leased(stack) == 2, during=1)
 
 
-def test_auto_claims_nothing_ahead_of_long_jobs_and_one_ahead_of_short_ones(stack: Stack) -> None:
+@pytest.mark.parametrize(("seconds", "ahead"), [(0.1, 1), (1.1, 0)])
+def test_auto_looks_at_how_long_jobs_run(stack: Stack, seconds: float, ahead: int) -> None:
+    """Behind a long job a claimed one would wait, although another worker may be free."""
     stack.worker(pool="threads", concurrency=1, env={"QUEUEOPS_PREFETCH": "auto"})
-    # Short so far: one job lies ready.
-    for n in range(5):
-        stack.enqueue("run", f"short-{n}", 0.1)
-    stack.wait_ended(*[f"short-{n}" for n in range(5)])
-    fill(stack, 3)
-    eventually(lambda: leased(stack) == 2, within=5, what="one running, one ahead")
-    stays(lambda: leased(stack) == 2, during=0.7)
-    # Long now: a job behind a long one would wait for it while another worker is free.
-    stays(lambda: stack.ledger.starts("job-1") == 0, during=4)
-    stack.ledger.open("door")
+    stack.enqueue("run", "first", seconds)
+    stack.wait_ended("first")
     stack.wait_empty()
-    for n in range(4):
-        stack.enqueue("run", f"long-{n}", 1.6)
-    stack.wait_ended("long-0", "long-1", "long-2")
-    stack.enqueue("run", "last", 1.6)
-    stack.wait_started("long-3")
-    stays(lambda: stack.ledger.ends("long-3") or leased(stack) == 1, during=1, what="nothing ahead")
+    fill(stack, 4)
+    eventually(lambda: leased(stack) == 1 + ahead, within=5, what="one running")
+    stays(lambda: leased(stack) == 1 + ahead, during=1)
+
+
+def test_auto_claims_many_very_short_jobs_at_once(stack: Stack) -> None:
+    stack.worker(pool="threads", concurrency=1, env={"QUEUEOPS_PREFETCH": "auto"})
+    for n in range(30):
+        stack.enqueue("run", f"short-{n}")
+    stack.wait_ended(*[f"short-{n}" for n in range(30)])
+    stack.wait_empty()
+    fill(stack, 10)
+    eventually(lambda: leased(stack) > 2, within=5, what="one running, several ahead")
 
 
 def test_a_job_of_a_capped_org_is_never_claimed_ahead(stack: Stack) -> None:

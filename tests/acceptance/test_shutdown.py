@@ -12,12 +12,12 @@ from tests.support.stack import LEASE_SECONDS, Stack
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_sigterm_with_work_in_hand(stack: Stack, pool: str) -> None:
-    leaving = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_PREFETCH": "5"})
     stack.enqueue("hold", "running", "door")
-    stack.wait_started("running")
     ahead = [f"ahead-{n}" for n in range(5)]
     for job in ahead:
         stack.enqueue("run", job)
+    leaving = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_PREFETCH": "5"})
+    stack.wait_started("running")
     eventually(lambda: stack.snapshot().leased == 6, within=5, what="one running and five claimed ahead")
     staying = stack.worker(pool="threads", concurrency=2)
     leaving.terminate()
@@ -36,14 +36,14 @@ def test_sigterm_with_work_in_hand(stack: Stack, pool: str) -> None:
 
 
 def test_the_last_worker_leaves_what_it_has_not_started_in_the_queue(stack: Stack) -> None:
-    leaving = stack.worker(pool="threads", concurrency=2, env={"QUEUEOPS_PREFETCH": "3"})
     running = ["running-0", "running-1"]
     for job in running:
         stack.enqueue("hold", job, "door")
-    stack.wait_started(*running)
     waiting = [f"waiting-{n}" for n in range(8)]
     for job in waiting:
         stack.enqueue("run", job)
+    leaving = stack.worker(pool="threads", concurrency=2, env={"QUEUEOPS_PREFETCH": "3"})
+    stack.wait_started(*running)
     eventually(lambda: stack.snapshot().leased == 5, within=5)
     leaving.terminate()
     eventually(lambda: stack.snapshot().ready == 8, within=5, what="all eight back in their lane")

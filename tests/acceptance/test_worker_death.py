@@ -9,14 +9,14 @@ from tests.support.stack import LEASE_SECONDS, Stack
 
 
 def test_a_killed_workers_jobs_run_elsewhere_within_a_lease(stack: Stack) -> None:
-    doomed = stack.worker(pool="prefork", concurrency=2, env={"QUEUEOPS_PREFETCH": "2"})
     in_hand = ["held-0", "held-1"]
     for job in in_hand:
         stack.enqueue("hold", job, "door")
-    stack.wait_started(*in_hand)
     waiting = [f"waiting-{n}" for n in range(6)]
     for job in waiting:
         stack.enqueue("run", job)
+    doomed = stack.worker(pool="prefork", concurrency=2, env={"QUEUEOPS_PREFETCH": "2"})
+    stack.wait_started(*in_hand)
     eventually(lambda: stack.snapshot().leased == 4, within=5, what="two running and two claimed ahead")
     stack.ledger.open("door")
     heir = stack.start_worker(pool="prefork", concurrency=2)
