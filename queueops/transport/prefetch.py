@@ -37,9 +37,9 @@ def ahead(prefetch: Prefetch, slots: int, mean_ms: float, ended: int) -> int:
 def spare(slots: int, mean_ms: float, ended: int) -> int:
     """Return how many jobs the pool may be given beyond its slots.
 
-    Only where runs are so short that a slot would otherwise stand idle while the event loop brings the next job:
-    as many as run in 5 ms, one a slot at least, 64 at most. Longer jobs wait in the transport's buffer, from where
-    they can be given back.
+    Only where runs are so short that a slot would otherwise stand idle while the event loop brings the
+    next job: as many as run in 5 ms, one a slot at least, 64 at most. Longer jobs wait in the transport's
+    buffer, from where they can be given back.
     """
     if not ended or mean_ms >= SHORT_MS:
         return 0
