@@ -35,6 +35,6 @@ if "LEDGER_URL" in os.environ:
     if "LEDGER_SETTINGS" in os.environ:
         settings.configure(QUEUEOPS=json.loads(os.environ["LEDGER_SETTINGS"]))
     worker_ready.connect(announce_ready)
-    app = make_app(os.environ["QUEUEOPS_BROKER_URL"])
+    app = make_app(os.environ["QUEUEOPS_BROKER_URL"], **json.loads(os.environ.get("LEDGER_CONF", "{}")))
     app.set_current()
     app.set_default()
