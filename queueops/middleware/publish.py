@@ -20,6 +20,7 @@ from queueops.errors import BrokerUnavailable, InvalidMessage
 from queueops.middleware.chain import Envelope, chain
 from queueops.middleware.options import CALL_OPTIONS, TaskPlan
 from queueops.middleware.org import check_org, check_resource
+from queueops.middleware.producers import Producers, producers_of
 from queueops.middleware.routing import Queues, Routes, declared
 
 __all__ = [
@@ -42,6 +43,7 @@ class AMQP(CeleryAMQP):
     """Celery's messages, with our queues, our routes and our header."""
 
     queues_cls = Queues
+    _producer_pool: Producers | None = None
 
     def __init__(self, app: Celery) -> None:
         super().__init__(app)
@@ -69,6 +71,17 @@ class AMQP(CeleryAMQP):
         if serve:
             made._default_consume_from = {name: made[name] for name in serve}
         return made
+
+    @property
+    def producer_pool(self) -> Producers:
+        """The pool that every publish of the app takes its producer from; made again after a fork."""
+        pool = self._producer_pool
+        if pool is None:
+            self.app._ensure_after_fork()
+            pool = self._producer_pool = producers_of(self.app)
+        return pool
+
+    publisher_pool = producer_pool
 
     def as_task_v2(
         self,

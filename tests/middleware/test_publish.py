@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -396,3 +398,37 @@ def test_settings_of_the_project_win_over_ours(valkey: Valkey, bench: Bench) -> 
     assert theirs.conf.task_default_queue == "bulk"
     assert install(theirs) is theirs, "a second install changes nothing"
     theirs.close()
+
+
+def test_more_threads_than_producers_publish_side_by_side(bench: Bench) -> None:
+    @bench.task
+    def plain(x: int) -> None: ...
+
+    limit, before = bench.app.pool.limit, len(bench.client.client_list())
+    with ThreadPoolExecutor(3 * limit) as threads:
+        list(threads.map(plain.delay, range(600)))
+    assert bench.store.queue_snapshot("standard").ready == 600
+    assert len(bench.client.client_list()) - before <= 2 * limit
+    with bench.app.connection_or_acquire() as connection:
+        assert connection.connected or connection.ensure_connection(), "the app's own pool is untouched"
+
+
+def test_a_forked_process_publishes_on_connections_of_its_own(bench: Bench) -> None:
+    @bench.task
+    def plain(x: str) -> None: ...
+
+    plain.delay("before")
+
+    def child() -> None:
+        for _ in range(20):
+            plain.delay("child")
+
+    processes = [multiprocessing.get_context("fork").Process(target=child) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for _ in range(20):
+        plain.delay("parent")
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    assert bench.store.queue_snapshot("standard").ready == 61
