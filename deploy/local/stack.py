@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from django.db import OperationalError
 from honcho.environ import parse_procfile
 
 from deploy.local import broker
@@ -83,6 +84,9 @@ def run(commands: dict[str, str], lock: Lock) -> int:
     """Prepare, run until a signal comes or something fails, stop; answers the exit code."""
     try:
         password = prepare()
+    except OperationalError as error:
+        print(f"The database does not answer: {str(error).strip()}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     supervisor = Supervisor(dict(os.environ), str(ROOT), STOP_SECONDS)

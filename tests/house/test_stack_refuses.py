@@ -74,6 +74,17 @@ def test_a_broker_that_does_not_answer_is_named_without_its_password(env: dict[s
     assert "hidden" not in result.stderr
 
 
+def test_a_database_that_does_not_answer_is_named(env: dict[str, str]) -> None:
+    number = free_port()
+    env["DATABASE_URL"] = f"postgres://somebody:hidden@127.0.0.1:{number}/queueops"
+
+    result = up(env)
+
+    assert result.returncode == 1
+    assert "The database does not answer" in result.stderr and str(number) in result.stderr
+    assert "Traceback" not in result.stderr and "hidden" not in result.stderr
+
+
 def test_the_lock_is_free_again_when_its_holder_is_gone(tmp_path: Path) -> None:
     holder = "from pathlib import Path; from deploy.local.lock import Lock; Lock(Path({!r})).acquire()"
     assert python("-c", holder.format(str(tmp_path / "lock")), env=environment()).returncode == 0
