@@ -21,7 +21,15 @@ FOREIGN = (
         "FLOWER_BASIC_AUTH",
         "FLOWER_CONF",
     ),
-    *("ADMIN_USER", "ADMIN_PASSWORD", "WORKER_CONCURRENCY", "MAKEFLAGS", "DJANGO_SETTINGS_MODULE"),
+    *(
+        "ADMIN_USER",
+        "ADMIN_PASSWORD",
+        "WORKER_CONCURRENCY",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "DJANGO_SETTINGS_MODULE",
+    ),
 )
 
 
