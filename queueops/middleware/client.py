@@ -89,6 +89,7 @@ def enqueue_many(
     ids: list[str] = []
     with used.producer_or_acquire(options.pop("producer", None)) as producer:
         batch: _Batch | None = None
+        connection = producer.connection
         try:
             while chunk := [_item(one) for one in islice(remaining, _CHUNK)]:
                 if batch is None:
@@ -97,6 +98,11 @@ def enqueue_many(
         except PublishError as error:
             error.enqueued = (*ids, *error.enqueued)
             raise
+        except (OperationalError, *connection.recoverable_connection_errors) as error:
+            # Away already when the first message was made, which asks the channel.
+            away = unavailable(connection, error)
+            away.enqueued = tuple(ids)
+            raise away from error
     return ids
 
 

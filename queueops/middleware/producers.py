@@ -24,12 +24,12 @@ class Producers(ProducerPool):
         channel = resource._channel
         # A pool without a limit keeps nothing, and a promise of a channel has none yet.
         if self.limit and getattr(channel, "closed", True) is False and channel.connection is not None:
-            Resource.release(self, resource)  # type: ignore[no-untyped-call]
+            Resource.release(self, resource)
         else:
-            super().release(resource)  # type: ignore[no-untyped-call]
+            super().release(resource)
 
 
 def producers_of(app: Celery) -> Producers:
     """Return a new pool of at most `broker_pool_limit` producers, each with a connection of its own."""
     connection, limit = app.connection_for_write(), app.pool.limit
-    return Producers(connection.Pool(limit), limit=limit)  # type: ignore[no-untyped-call]
+    return Producers(connection.Pool(limit), limit=limit)

@@ -53,7 +53,7 @@ def declared(conf: Any) -> list[Queue]:
 
 def _queue(name: str) -> Queue:
     # As stock makes a missing one, so that both see the same declaration.
-    return Queue(name, Exchange(name, "direct"), name)  # type: ignore[no-untyped-call]
+    return Queue(name, Exchange(name, "direct"), name)
 
 
 class Routes:

@@ -154,5 +154,5 @@ def _with_holes(message: dict[str, Any], *, own_root: bool) -> str:
         "delivery_tag": hole["tag"],
         "priority": hole["priority"],
     }
-    text = dumps({**message, "body": hole["body"], "headers": headers, "properties": properties})  # type: ignore[no-untyped-call]
+    text = dumps({**message, "body": hole["body"], "headers": headers, "properties": properties})
     return re.sub(f'"{mark}-(\\w+)"', r"%(\1)s", text.replace("%", "%%"))
