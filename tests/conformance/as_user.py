@@ -16,16 +16,19 @@ from t.integration import django_settings as upstream
 import queueops
 import queueops.transport
 
-# What a project writes that wants Celery's own behaviour: its one queue, no retries it did not ask for, and
-# room for large messages (upstream has one of 330 kB). The rest is upstream's: its Django tests read these too.
+#: What a project writes that wants Celery's own behaviour: its one queue, and none of what queueops adds to a
+#: plain task (attempts, a run limit, a limit on size, which upstream's largest message of 330 kB would pass).
+QUEUEOPS = {
+    "QUEUES": {"celery": {"run_limit": None}, "critical": None, "standard": None, "bulk": None},
+    "DEFAULT_QUEUE": "celery",
+    "RETRY_POLICIES": {"celery": {"attempts": 1}},
+    "MAX_PAYLOAD_BYTES": 2**20,
+}
+
+# Upstream's Django tests read these settings too.
 settings.configure(
     **{name: value for name, value in vars(upstream).items() if name.isupper()},
-    QUEUEOPS={
-        "QUEUES": {"celery": {}, "critical": None, "standard": None, "bulk": None},
-        "DEFAULT_QUEUE": "celery",
-        "RETRY_POLICIES": {"celery": {"attempts": 1}},
-        "MAX_PAYLOAD_BYTES": 2**20,
-    },
+    QUEUEOPS=QUEUEOPS,
 )
 queueops.transport.register()
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,34 +37,32 @@ class Outcome:
 Outcomes = dict[str, Outcome]
 
 
-def run(suite: Suite, scheme: str, *, nice: int = 0, select: str = "") -> Outcomes:
+def run(suite: Suite, scheme: str, *, nice: int = 0, select: str = "", tests: Sequence[str] = ()) -> Outcomes:
     """Run ``suite`` over ``scheme`` on two fresh servers and return each test's outcome by its id.
 
-    ``nice`` is added to the niceness of all processes; ``select`` is pytest's ``-k``. pytest's output is kept
-    beside the results under ``var/conformance/runs``.
+    ``nice`` is added to the niceness of all processes; ``select`` is pytest's ``-k``; ``tests`` are ids, when
+    only these are to be run. pytest's output is kept beside the results under ``var/conformance/runs``.
     """
     folder = VAR / "runs"
     folder.mkdir(parents=True, exist_ok=True)
-    results, log = folder / f"{suite.name}.{scheme}.jsonl", folder / f"{suite.name}.{scheme}.log"
+    name = f"{suite.name}.{scheme}{'.again' if tests else ''}"
+    results, log = folder / f"{name}.jsonl", folder / f"{name}.log"
     for old in (results, log):
         old.unlink(missing_ok=True)
     outcomes: Outcomes = {}
     with _server() as broker, _server() as backend:
         env = suite.environment(scheme, broker.port, backend.port)
         for _ in range(ATTEMPTS):
-            command = ["nice", "-n", str(nice), *suite.command(scheme, results)]
+            command = ["nice", "-n", str(nice), *suite.command(scheme, results, tests)]
             command += ["-k", select] if select else []
             command += [part for nodeid in outcomes for part in ("--deselect", nodeid)]
             finished = _watch(command, env, suite.upstream().tree, results, log)
             outcomes = _read(results)
             if finished:
                 return outcomes
-            results_tail = [i for i, o in outcomes.items() if o.outcome == "crashed"]
-            print(
-                f"  {suite.name} over {scheme}: stopped in {results_tail[-1:] or 'collection'}",
-                file=sys.stderr,
-            )
-            if not results_tail:
+            crashed = [test for test, outcome in outcomes.items() if outcome.outcome == "crashed"]
+            print(f"  stopped in {crashed[-1] if crashed else 'collection'}", file=sys.stderr)
+            if not crashed:
                 break
     return outcomes
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,17 +40,21 @@ class Suite:
         """Return the source distribution the file comes from."""
         return fetch(self.package)
 
-    def command(self, scheme: str, results: Path) -> list[str]:
-        """Return the pytest command that runs this file over ``scheme`` and writes ``results`` as it goes."""
+    def command(self, scheme: str, results: Path, tests: Sequence[str] = ()) -> list[str]:
+        """Return the pytest command that runs this file over ``scheme`` and writes ``results`` as it goes.
+
+        ``tests``: ids, when only these are to be run.
+        """
         tree = self.upstream().tree
+        file = self._file(tree)
         return [
             *(str(python()), "-m", "pytest", "-q", "--tb=short", "--no-header", "--strict-markers"),
             # The suite's own directory decides the ids, its own conftest files apply, ours do not.
-            *("--rootdir", str(self._file(tree).parent), "--confcutdir", str(self._file(tree).parent)),
+            *("--rootdir", str(file.parent), "--confcutdir", str(file.parent)),
             *("-p", "no:cacheprovider"),
             *("-p", "tests.conformance.recorder", "--record", str(results)),
             *self._plugins(scheme),
-            str(self._file(tree)),
+            *([str(file.with_name(test)) for test in tests] or [str(file)]),
         ]
 
     def environment(self, scheme: str, broker_port: int, backend_port: int) -> dict[str, str]:
@@ -58,7 +64,7 @@ class Suite:
         env |= {
             # `celery` is started by name in one of the tests: the project's own script serves.
             "PATH": os.pathsep.join(
-                [str(interpreter.parent), str(ROOT / ".venv" / "bin"), env.get("PATH", "")]
+                [str(interpreter.parent), str(Path(sys.prefix, "bin")), env.get("PATH", "")]
             ),
             "PYTHONPATH": os.pathsep.join([str(self.upstream().tree), str(ROOT)]),
             "PYTHONDONTWRITEBYTECODE": "1",
