@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from contextlib import suppress
 from functools import cached_property
 from queue import Empty
 from threading import get_ident
@@ -17,7 +18,7 @@ from typing import Any
 import redis
 from kombu.transport import redis as stock
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
 
 from queueops.engine import scripts
 from queueops.engine.store import Store
@@ -145,6 +146,12 @@ class Channel(stock.Channel):
         )
         if word == "stale":
             raise StaleLease
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        # A full broker refuses the write. A worker that starts now, to drain it, needs no binding: it was
+        # made by the first worker of the queue, and publishers of tasks name the queue itself.
+        with suppress(OutOfMemoryError):
+            super()._queue_bind(exchange, routing_key, pattern, queue)
 
     # Consuming: who may be given what
 

@@ -179,9 +179,12 @@ class Holder:
         """Redis answered: the leases are gone."""
         with self._lock:
             for item, word in zip(items, words, strict=True):
-                self._held.pop(item.token, None)
+                held = self._held.pop(item.token, None)
                 if word == "stale" and item.outcome != "retried":
                     self.stale_total += 1
+                    # A process that stood still may learn of a lost lease by its settle, before any renewal.
+                    if held is not None and not held.lost:
+                        self.lost_total += 1
 
     def unsent(self, items: list[Settlement]) -> None:
         """No answer was read: the settles wait again, in their order."""
