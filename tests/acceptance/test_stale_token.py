@@ -28,7 +28,7 @@ def test_a_stopped_workers_settle_is_refused(stack: Stack, pool: str) -> None:
     frozen.send_all(signal.SIGCONT)
     eventually(lambda: stack.ledger.ends("job") == 2, within=10, what="the end of the first run")
     # Then one end counts, and the other was refused
-    eventually(lambda: "stale" in frozen.log().lower(), within=10, what="the refusal in the log")
+    eventually(lambda: "leases were lost" in frozen.log(), within=10, what="the refusal in the log")
     assert stack.snapshot().totals["succeeded"] == 1
     assert stack.is_empty()
     assert not stack.dead()
@@ -47,7 +47,7 @@ def test_a_late_settle_does_not_end_the_second_run(stack: Stack) -> None:
     frozen.send_all(signal.SIGCONT)
     # The first run has waited at its door longer than it may: it ends at once.
     eventually(lambda: stack.ledger.ends("job") == 1, within=5)
-    eventually(lambda: "stale" in frozen.log().lower(), within=5, what="the refusal in the log")
+    eventually(lambda: "leases were lost" in frozen.log(), within=5, what="the refusal in the log")
     assert stack.snapshot().leased == 1, "the second run keeps its lease"
     eventually(lambda: stack.ledger.ends("job") == 2, within=10)
     stack.wait_empty()
