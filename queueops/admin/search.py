@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Q, QuerySet
 
 from queueops.models import DeadLetter
 
@@ -20,16 +20,8 @@ def search(letters: QuerySet[DeadLetter], terms: str) -> QuerySet[DeadLetter]:
     """The letters that match every word of `terms`."""
     free: list[str] = []
     for word in terms.split():
-        if (
-            word.isascii()
-            and word.isdigit()
-            and len(word) <= 18
-            and DeadLetter.objects.filter(pk=int(word)).exists()
-        ):
-            letters = letters.filter(pk=int(word))
-        elif name := next(
-            (name for name in NAMES if DeadLetter.objects.filter(**{name: word}).exists()), None
-        ):
+        name = _names(word)
+        if name:
             letters = letters.filter(**{name: word})
         else:
             free.append(word)
@@ -40,6 +32,15 @@ def search(letters: QuerySet[DeadLetter], terms: str) -> QuerySet[DeadLetter]:
         for word in free:
             letters = letters.filter(_anywhere(word))
     return letters
+
+
+def _names(word: str) -> str | None:
+    """The first column in which some letter has just this word; one query for all of them."""
+    names = ("pk", *NAMES) if word.isascii() and word.isdigit() and len(word) <= 18 else NAMES
+    found = [Exists(DeadLetter.objects.filter(**{name: word})) for name in names]
+    for row in DeadLetter.objects.order_by("-died_at", "-id").values_list(*found)[:1]:
+        return next((name for name, exists in zip(names, row, strict=True) if exists), None)
+    return None
 
 
 def _anywhere(word: str) -> Q:

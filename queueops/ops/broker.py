@@ -35,8 +35,9 @@ def store() -> Iterator[Store]:
     """
     try:
         with current_app.connection_for_write() as connection:
-            # `channel()` tries to connect once; `default_channel` would go on trying.
-            channel = connection.channel()
+            # A person waits for the answer: one more try at once, not two seconds later.
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            channel = connection.default_channel
             found = getattr(channel, "store", None)
             if found is None:
                 raise ConfigurationError(

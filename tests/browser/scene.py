@@ -103,10 +103,10 @@ def build(app: Celery, count: int = 51) -> None:
     chance = random.Random(7)
     with gzip.open(EVENTS, "rt") as lines:
         events = [json.loads(line) for line in lines]
-    deaths = [death for death in DEATHS for _ in range(death.count)][:count]
+    deaths = [death for death in DEATHS for _ in range(death.count)]
     chance.shuffle(deaths)
     with broker.store() as store:
-        for number, death in enumerate(deaths):
+        for number, death in enumerate(deaths[:count]):
             event = events[chance.randrange(len(events))]
             given = arguments(number, death.task, event)
             letters.publish(app, task=death.task, queue=death.queue, org=event["org"], kwargs=given)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -49,15 +48,13 @@ def die(
 ) -> Leased:
     """Claim the next job of the queue and settle it as dead, with what a worker would tell about it."""
     job = claim(store, queue)
-    header = json.loads(job.message)["headers"].get("queueops", {}) if job.message.startswith("{") else {}
     detail = dead_letter.detail(
         reason,
         error=type(error, (Exception,), {})(message),
         traceback=traceback,
         worker="bulk@host-1",
         run_ms=120,
-        attempts=header.get("attempts")
-        or [
+        attempts=[
             {"n": n, "at": job.claimed_ms - 1000 * (attempt - n), "error": error, "message": message}
             for n in range(1, attempt)
         ],
