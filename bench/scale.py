@@ -14,13 +14,13 @@ import redis
 from bench.processes import Failed
 from bench.report import Report
 from bench.rounds import Rounds
+from bench.run import QUEUE
 from bench.servers import broker, script_microseconds
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
 from queueops.engine.types import Leased, Settlement
 
-QUEUE = "standard"
 HOLDER = "bench"
 ROUNDS = 7
 # One claim of a worker with 16 free slots, and the settle of the 16 before.

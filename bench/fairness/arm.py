@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 from bench.fairness.sender import Send, Sender
 from bench.processes import output_of, running, until
-from bench.run import OURS, celery
+from bench.run import OURS, QUEUE, celery
 from bench.servers import servers
 from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
 
-QUEUE = "standard"
 READY_SECONDS = 120
 LOOK_SECONDS = 0.1
 
@@ -42,7 +41,7 @@ class Arm:
         self.slots = workers * slots
         self._app = app
         self._commands = [
-            celery(app, "-Q", QUEUE, "-P", "threads", "-c", str(slots), "-n", f"w{number}@bench")
+            celery(app, "-P", "threads", "-c", str(slots), "-n", f"w{number}@bench")
             for number in range(workers)
         ]
         self._stack = ExitStack()
