@@ -13,7 +13,9 @@ from bench.rounds import Rounds
 from bench.servers import Servers, servers
 
 ROUNDS = 5
-JOBS = 8000
+JOBS = 8_000
+# Two workers start one after the other: enough jobs, so that how they start is a small part.
+JOBS_OF_TWO = 20_000
 QUICK_JOBS = 200
 # Measured from the first job that was seen to have run: starting a worker is not running jobs.
 LOOK_SECONDS = 0.01
@@ -39,6 +41,7 @@ class Comparison:
     ours: Side
     peer: Side
     bar: float
+    jobs: int = JOBS
 
 
 def celery(app: str, *options: str) -> Command:
@@ -73,20 +76,22 @@ COMPARISONS = (
         Side("two_threads_8", OURS, two(OURS, *THREADS)),
         Side("dramatiq_two_threads_8", DRAMATIQ, [DRAMATIQ_COMMAND]),
         bar=1.1,
+        jobs=JOBS_OF_TWO,
     ),
 )
 
 
 def measure(rounds: int | None = None, quick: bool = False) -> Report:
     """Run every comparison once a round; the two sides of a comparison alternate in who comes first."""
-    count, jobs = rounds or (1 if quick else ROUNDS), QUICK_JOBS if quick else JOBS
+    count = rounds or (1 if quick else ROUNDS)
     measured = Rounds()
     with servers() as pair:
         for number in range(count):
             for comparison in COMPARISONS:
+                jobs = QUICK_JOBS if quick else comparison.jobs
                 sides = [comparison.ours, comparison.peer]
                 for side in sides if number % 2 == 0 else reversed(sides):
-                    measured.take(side.figure, lambda side=side: jobs_per_second(side, jobs, pair))
+                    measured.take(side.figure, lambda side=side, jobs=jobs: jobs_per_second(side, jobs, pair))
                 measured.ratio(comparison.figure, comparison.ours.figure, comparison.peer.figure)
     figures: list[Figure] = []
     for comparison in COMPARISONS:
