@@ -20,7 +20,7 @@ __all__ = ["Fairness", "publish_default"]
 
 
 class Fairness(Middleware):
-    """Publishes each queue's concurrency, fair_by and delivery limit, and its orgs' default weight and caps."""
+    """Publishes each queue's concurrency, fair_by, delivery limit, and its orgs' default weight and caps."""
 
     fields: ClassVar[tuple[str, ...]] = ("weight", "max_in_flight", "share")
 

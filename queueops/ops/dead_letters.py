@@ -211,8 +211,8 @@ def _refuse_young(matching: DeadLetterQuerySet) -> None:
         told = f"{young:,}" if young <= _COUNTED else f"more than {_COUNTED:,}"
         days = config().dead_letter_retention_days
         raise RetentionRefused(
-            f"Nothing was purged: {told} of these letters are younger than the retention of {days} days. "
-            "Choose older ones, or force it."
+            f"Nothing was purged: {told} of these letters {'is' if young == 1 else 'are'} younger than the "
+            f"retention of {days} days. Choose older ones, or force it."
         )
 
 

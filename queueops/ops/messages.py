@@ -57,7 +57,7 @@ def read(text: str) -> Message:
         if envelope.get("properties", {}).get("body_encoding") == "base64":
             body = base64.b64decode(body)
         if headers.get("compression"):
-            body = decompress(body, headers["compression"])  # type: ignore[no-untyped-call]
+            body = decompress(body, headers["compression"])
         args, kwargs, embed = json.loads(body)
     except InvalidMessage:
         raise

@@ -100,7 +100,7 @@ DEATHS = (
 
 def build(app: Celery, count: int = 51) -> None:
     """Publish, kill and collect `count` jobs, then spread their times over the last day."""
-    chance = random.Random(7)
+    chance = random.Random(21)
     with gzip.open(EVENTS, "rt") as lines:
         events = [json.loads(line) for line in lines]
     deaths = [death for death in DEATHS for _ in range(death.count)]
@@ -122,7 +122,6 @@ def build(app: Celery, count: int = 51) -> None:
         collector.collect_all(store)
     died = timezone.now() - timedelta(seconds=100)
     for place, letter in enumerate(DeadLetter.objects.order_by("-pk")):
-        died -= timedelta(seconds=chance.uniform(20, 2600))
         spent = [20 * 2**n for n in range(letter.attempt_count - 1)]
         letter.died_at, letter.first_enqueued_at = died, died - timedelta(seconds=sum(spent) + 3)
         for n, attempt in enumerate(letter.attempts):
@@ -130,6 +129,7 @@ def build(app: Celery, count: int = 51) -> None:
             attempt["worker"] = f"{letter.queue}-{1 + n % 2}@app-{1 + place % 3}"
         letter.worker = str(letter.attempts[-1]["worker"])
         letter.save()
+        died -= timedelta(seconds=chance.uniform(20, 2600))
 
 
 def arguments(number: int, task: str, event: dict[str, Any]) -> dict[str, Any]:
