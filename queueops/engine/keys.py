@@ -1,11 +1,12 @@
 """Every Redis key of queueops, built by one function each.
 
-The table below is the single source: Python builds keys with :class:`Keys`, and the script loader gives
-each Lua file a ``key.<name>`` function made from the same pattern, so the two can not drift apart.
-``docs/keyspace.md`` is generated from it (``python -m queueops.engine.keys``).
+The table below is the single source: Python builds keys with :class:`Keys`, and the script loader replaces
+``key.<name>(...)`` in Lua by the same pattern, so the two can not drift apart. ``docs/keyspace.md`` is
+generated from it (``python -m queueops.engine.keys``).
 
 All keys share the version in :data:`NAMESPACE`; a change that an older worker could not read raises it.
-Org and resource names hold no ``:`` (see :data:`queueops.errors`), so a pattern is unambiguous from the right.
+Names of orgs and resources hold no ``:`` (:data:`queueops.engine.rules.values.NAME`), so a pattern is
+unambiguous from the right.
 """
 
 from __future__ import annotations
@@ -31,33 +32,55 @@ class Key:
         return re.findall(r"{(\w+)}", self.pattern)
 
 
-PATTERNS: dict[str, Key] = {
-    "depth": Key("{queue}", "list", "one empty element per ready job, so that LLEN is the depth; others are stock Celery's"),
-    "queues": Key(NAMESPACE + "queues", "set", "names of all queues that ever had a job"),
-    "job": Key(NAMESPACE + "job:{queue}:{tag}", "string", "a job that has not ended: head line, then Celery's message"),
-    "ids": Key(NAMESPACE + "ids", "hash", "task id -> queue TAB tag of its latest message"),
-    "lane": Key(NAMESPACE + "lane:{queue}:{resource}:{org}", "zset", "ready jobs of one org for one resource: tag by rank in ms"),
-    "ring": Key(NAMESPACE + "ring:{queue}:{resource}", "zset", "orgs with an open lane for that resource, by virtual time in ms"),
-    "rings": Key(NAMESPACE + "rings:{queue}", "zset", "resources with an open ring, by a lower bound of their head"),
-    "timers": Key(NAMESPACE + "timers:{queue}", "zset", "what time alone changes, by ms: s<org> due jobs, o<org> reopening, ! end of a pause"),
-    "scheduled": Key(NAMESPACE + "scheduled:{queue}:{org}", "zset", "jobs that wait for their time: tag by due ms"),
-    "org": Key(NAMESPACE + "org:{queue}:{org}", "hash", "running state: v virtual time, n in flight, r rings, k lanes, a weight counted in W, c closing gate, u closed until, t rate's tat in us, l:<resource> lane not empty"),
-    "queue": Key(NAMESPACE + "queue:{queue}", "hash", "V virtual time, W weight and A number of active orgs, n in flight, scheduled, slots, and counters since ever"),
-    "gates": Key(NAMESPACE + "gates:{queue}", "hash", "settings: concurrency, fair_by, deliveries, exempt, = default limits, =<org> limits, ! pause, !<org> pause"),
-    "held": Key(NAMESPACE + "held:{holder}", "hash", "leases of one process: token -> lease record"),
-    "holders": Key(NAMESPACE + "holders", "zset", "processes that hold leases, by the ms at which these expire"),
-    "workers": Key(NAMESPACE + "workers", "hash", "holder -> JSON of the worker's registration"),
-    "slots": Key(NAMESPACE + "slots:{queue}", "hash", "holder -> slots it offers to the queue"),
-    "means": Key(NAMESPACE + "means", "hash", "task -> running mean of its run time in ms"),
-    "ended": Key(NAMESPACE + "ended:{minute}", "set", "queue TAB tag of the jobs that ended in that minute; kept two minutes"),
-    "dead": Key(NAMESPACE + "dead", "stream", "jobs that gave up and are not yet rows in the database"),
-    "bell": Key(NAMESPACE + "bell:{queue}", "list", "one element when work may be claimable; idle workers block on it"),
-    "keeper": Key(NAMESPACE + "keeper:{queue}", "string", "the idle process that wakes for the queue's timers; expires"),
-    "pulse": Key(NAMESPACE + "pulse", "hash", "last: ms of the last beat of any worker; grace: nothing is reaped before that ms"),
-    "totals": Key(NAMESPACE + "totals", "hash", "counters that belong to no queue: stale settles"),
-    "lock": Key(NAMESPACE + "lock:{name}", "string", "a chore that one process does at a time; expires"),
-    "absent": Key(NAMESPACE + "absent", "none", "never exists; deleted first by scripts that must run on a full server"),
-}
+def _table(*rows: tuple[str, str, str, str]) -> dict[str, Key]:
+    # The depth mirror bears the plain name that stock Celery gives the queue; the rest is in our namespace.
+    return {
+        name: Key(pattern if name == "depth" else NAMESPACE + pattern, kind, meaning)
+        for name, pattern, kind, meaning in rows
+    }
+
+
+PATTERNS: dict[str, Key] = _table(
+    ("depth", "{queue}", "list",
+     "one empty element per ready job, so that LLEN is the depth; other elements are stock Celery's"),
+    ("queues", "queues", "set", "names of all queues that ever had a job"),
+    ("job", "job:{queue}:{tag}", "string", "a job that has not ended: head line, then Celery's message"),
+    ("ids", "ids", "hash", "task id -> queue TAB tag of its latest message"),
+    ("lane", "lane:{queue}:{resource}:{org}", "zset",
+     "ready jobs of one org for one resource: tag by rank in ms"),
+    ("ring", "ring:{queue}:{resource}", "zset",
+     "orgs with an open lane for that resource, by virtual time in ms"),
+    ("rings", "rings:{queue}", "zset", "resources with an open ring, by a lower bound of their head"),
+    ("timers", "timers:{queue}", "zset",
+     "what time alone changes, by ms: s<org> earliest due job, o<org> look at the org again,"
+     " ! end of a pause"),
+    ("scheduled", "scheduled:{queue}:{org}", "zset", "jobs that wait for their time: tag by due ms"),
+    ("org", "org:{queue}:{org}", "hash",
+     "running state: v virtual time in ms, n jobs in flight, a weight while active, l resources of its lanes"
+     " (each followed by a blank), c gate that closed it, t tat of its rate in us; expires when idle"),
+    ("queue", "queue:{queue}", "hash",
+     "V virtual time in ms, W weight and A number of active orgs, n jobs in flight, o orgs with ready jobs,"
+     " slots of the live workers, wake ms at which the keeper (an idle process) will wake for the timers,"
+     " and counters since ever"),
+    ("gates", "gates:{queue}", "hash",
+     "settings: concurrency, fair_by, deliveries, exempt (org), = default limits, =<org> limits,"
+     " ! pause, !<org> pause, orgs set when any org has settings"),
+    ("held", "held:{holder}", "hash", "leases of one process: token -> lease record"),
+    ("holders", "holders", "zset", "processes that hold leases, by the ms at which these expire"),
+    ("workers", "workers", "hash", "holder -> JSON of the worker's registration"),
+    ("slots", "slots:{queue}", "hash", "holder -> slots it offers to the queue"),
+    ("means", "means", "hash", "task -> running mean of its run time in ms"),
+    ("ended", "ended:{minute}", "set",
+     "queue TAB tag of the jobs that ended in that minute; kept two minutes"),
+    ("dead", "dead", "stream", "jobs that gave up and are not yet rows in the database"),
+    ("bell", "bell:{queue}", "list", "one element when work may be claimable; idle workers block on it"),
+    ("pulse", "pulse", "hash",
+     "last: ms of the last beat of any worker; grace: nothing is reaped before that ms;"
+     " wake:<queue> timers already passed over while its closed orgs are looked at again"),
+    ("totals", "totals", "hash", "counters that belong to no queue: stale settles"),
+    ("lock", "lock:{name}", "string", "a chore that one process does at a time; expires"),
+    ("absent", "absent", "none", "never exists; deleted first by scripts that must run on a full server"),
+)  # fmt: skip
 
 
 class Keys:
@@ -73,12 +96,18 @@ class Keys:
         return self.prefix + PATTERNS[name].pattern.format(**fields)
 
 
-def lua_function(name: str) -> str:
-    """Return a one-line Lua function that builds the key ``name`` under the prefix ``P``."""
+def lua_key(name: str, arguments: list[str]) -> str:
+    """Return the Lua expression that builds the key ``name`` under the prefix ``P``.
+
+    Raises :class:`KeyError` for an unknown family and :class:`ValueError` for a wrong number of arguments.
+    """
     key = PATTERNS[name]
+    if len(arguments) != len(key.fields):
+        raise ValueError(f"key.{name} takes {len(key.fields)} arguments, got {len(arguments)}")
+    values = iter(arguments)
     parts = re.split(r"({\w+})", key.pattern)
-    pieces = [part[1:-1] if part.startswith("{") else f"'{part}'" for part in parts if part]
-    return f"function key.{name}({', '.join(key.fields)}) return P .. {' .. '.join(pieces)} end"
+    pieces = [next(values) if part.startswith("{") else f"'{part}'" for part in parts if part]
+    return f"(P .. {' .. '.join(pieces)})"
 
 
 def markdown() -> str:
@@ -86,12 +115,14 @@ def markdown() -> str:
     lines = [
         "# Keyspace",
         "",
-        "Generated from `queueops/engine/keys.py` by `python -m queueops.engine.keys`. All keys live on one primary.",
+        "Generated from `queueops/engine/keys.py` by `python -m queueops.engine.keys`.",
+        "All keys live on one primary.",
         "",
         "| key | type | meaning |",
         "|---|---|---|",
     ]
-    lines += [f"| `{key.pattern}` | {key.type} | {key.meaning.replace('<', '&lt;')} |" for key in PATTERNS.values()]
+    for key in PATTERNS.values():
+        lines.append(f"| `{key.pattern}` | {key.type} | {key.meaning.replace('<', '&lt;')} |")
     return "\n".join(lines) + "\n"
 
 

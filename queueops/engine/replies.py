@@ -11,7 +11,18 @@ from queueops.engine.rules.gates import unpack_limits
 from queueops.engine.types import Claim, DeadEntry, Leased, OrgSnapshot, Pause, QueueSnapshot, WorkerInfo
 
 #: Counters of a queue's hash that are shown as totals.
-TOTALS = ("enqueued", "claimed", "succeeded", "dead", "retried", "cancelled", "lost", "adopted", "wait_ms", "run_ms")
+TOTALS = (
+    "enqueued",
+    "claimed",
+    "succeeded",
+    "dead",
+    "retried",
+    "cancelled",
+    "lost",
+    "adopted",
+    "wait_ms",
+    "run_ms",
+)
 
 LEASED_FIELDS = 8
 
@@ -32,19 +43,19 @@ def pause(text: str) -> Pause:
     return Pause(int(until_ms), by, reason)
 
 
-def claim(reply: list[bytes]) -> Claim:
+def claim(reply: list[Any]) -> Claim:
     """Return the answer of claim.lua."""
     jobs = [leased(reply, at) for at in range(2, len(reply), LEASED_FIELDS)]
-    return Claim(jobs, reply[0] == b"more", int(reply[1]))
+    return Claim(jobs, reply[0] == b"more", reply[1])
 
 
-def leased(reply: list[bytes], at: int) -> Leased:
+def leased(reply: list[Any], at: int) -> Leased:
     """Return the job whose fields begin at ``at`` in the answer of claim.lua."""
     token, queue, tag, rank, deliveries, claimed, limited, job = reply[at : at + LEASED_FIELDS]
     head, message = unpack(job.decode())
     return Leased(
         token.decode(), queue.decode(), tag.decode(), head.org, head.resource, head.task, head.task_id,
-        int(deliveries), int(float(rank)), int(claimed), head.once, limited == b"limited", head.run_limit_ms,
+        deliveries, rank, claimed, head.once, limited == b"limited", head.run_limit_ms,
         head.first_ms, head.attempt, message,
     )  # fmt: skip
 
@@ -67,7 +78,7 @@ def queue_snapshot(queue: str, reply: list[bytes]) -> QueueSnapshot:
         ready=int(got["depth"]),
         scheduled=int(got.get("scheduled", 0)),
         leased=int(got.get("n", 0)),
-        orgs_waiting=int(got["orgs_waiting"]),
+        orgs_waiting=int(got.get("o", 0)),
         gate=got["gate"] or None,
         closed_until_ms=_whole(got["closed_until_ms"]),
         paused=pause(got["pause"]) if got["pause"] else None,
@@ -76,6 +87,7 @@ def queue_snapshot(queue: str, reply: list[bytes]) -> QueueSnapshot:
         oldest_rank_ms=_whole(got["oldest_rank_ms"]),
         virtual_time_ms=float(got.get("V", 0)),
         active_weight=float(got.get("W", 0)),
+        oldest_ready_ms=_whole(got["oldest_ready_ms"]),
         totals={name: int(float(got.get(name, 0))) for name in TOTALS},
     )
 

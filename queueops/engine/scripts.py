@@ -1,12 +1,12 @@
 """Loads the Lua scripts: one file per verb, shared parts by include, keys from :mod:`queueops.engine.keys`.
 
-Two directives, each alone on a line:
+- ``--- @include "lib/gates"``, alone on a line, puts the file there, once per script; a cycle or a missing file
+  is an error. Indented, it belongs to its block: the part is put together only when the block runs.
+- ``key.lane(queue, resource, org)`` becomes the expression that builds that key.
 
-- ``--- @include "lib/gates"`` puts the file there, once per script; a cycle or a missing file is an error.
-- ``--- @keys job lane`` gives ``key.job`` and ``key.lane``.
-
-A part is a table of functions (``rings.enter``), not a set of local functions: each call of a script builds its
-closures anew, and Lua looks every captured local up in a list; a hundred captured locals cost more than the work.
+A part is a table of functions (``rings.enter``). Each call of a script builds its closures anew, and for a small
+call that is a good part of its cost: a script includes at its top what it always needs, rare parts where they are
+used, and keys are no functions.
 
 The text is not minified, so a line number in a Redis error is a line of :func:`source` (``python -m
 queueops.engine.scripts claim`` prints it).
@@ -18,18 +18,22 @@ import functools
 import hashlib
 import re
 import sys
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
 import redis
 from redis.exceptions import NoScriptError
 
-from queueops.engine.keys import lua_function
+from queueops.engine.keys import lua_key
 
-DIRECTIVE = re.compile(r'^--- @(include|keys) "?([^"\n]+)"?$', re.MULTILINE)
+INCLUDE = re.compile(r'^( *)--- @include "([^"\n]+)"$', re.MULTILINE)
+KEY = re.compile(r"\bkey\.(\w+)\(")
 
 #: Every verb that is a script.
-NAMES = ("enqueue", "claim", "settle", "renew", "release", "reap", "pause", "limits", "snapshot", "adopt", "purge")
+NAMES = (
+    "enqueue", "claim", "settle", "renew", "release", "reap", "pause", "limits", "snapshot", "adopt", "purge",
+)  # fmt: skip
 
 
 class ScriptError(Exception):
@@ -46,29 +50,72 @@ def read(name: str) -> str:
 
 
 def expand(text: str, seen: set[str] | None = None, open_files: tuple[str, ...] = ()) -> str:
-    """Return ``text`` with its directives replaced; ``seen`` holds what stands in the script already."""
+    """Return ``text`` with its includes; ``seen`` holds what stands in the script already."""
     done = set() if seen is None else seen
+    block: tuple[int, set[str]] = (-1, done)
 
     def replace(match: re.Match[str]) -> str:
-        kind, value = match.groups()
-        if kind == "keys":
-            wanted = [name for name in value.split() if f"key.{name}" not in done]
-            done.update(f"key.{name}" for name in wanted)
-            return "\n".join(lua_function(name) for name in wanted)
-        if value in open_files:
-            raise ScriptError(f"include cycle: {' -> '.join((*open_files, value))}")
-        if value in done:
+        nonlocal block
+        indent, name = match.groups()
+        here = done
+        if indent:  # what a block includes is known only inside it; its directives stand together
+            here = block[1] if match.start() == block[0] + 1 else set(done)
+            block = (match.end(), here)
+        if name in open_files:
+            raise ScriptError(f"include cycle: {' -> '.join((*open_files, name))}")
+        if name in here:
             return ""
-        done.add(value)
-        return expand(read(value), done, (*open_files, value)).rstrip("\n")
+        here.add(name)
+        return expand(read(name), here, (*open_files, name)).rstrip("\n")
 
-    return DIRECTIVE.sub(replace, text)
+    return INCLUDE.sub(replace, text)
+
+
+def with_keys(text: str) -> str:
+    """Return ``text`` with every ``key.<name>(...)`` replaced by the expression that builds the key."""
+    pieces, at = [], 0
+    for match in iter_outermost(text):
+        arguments, end = call_arguments(text, match.end())
+        try:
+            expression = lua_key(match[1], [with_keys(argument) for argument in arguments])
+        except KeyError:
+            raise ScriptError(f"unknown key.{match[1]}") from None
+        except ValueError as error:
+            raise ScriptError(str(error)) from None
+        pieces += [text[at : match.start()], expression]
+        at = end
+    return "".join((*pieces, text[at:]))
+
+
+def iter_outermost(text: str) -> Iterator[re.Match[str]]:
+    """Yield the uses of keys that do not stand inside another use."""
+    end = 0
+    while match := KEY.search(text, end):
+        yield match
+        end = call_arguments(text, match.end())[1]
+
+
+def call_arguments(text: str, start: int) -> tuple[list[str], int]:
+    """Return the arguments of the call whose parenthesis opened before ``start``, and where the call ends."""
+    depth, arguments, at = 1, [], start
+    for position in range(start, len(text)):
+        character = text[position]
+        if character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        if depth == 0 or (depth == 1 and character == ","):
+            arguments.append(text[at:position].strip())
+            at = position + 1
+        if depth == 0:
+            return [argument for argument in arguments if argument], at
+    raise ScriptError(f"a call is not closed: {text[start : start + 60]!r}")
 
 
 @functools.cache
 def source(name: str) -> str:
     """Return the whole text that Redis runs for the verb ``name``."""
-    return "local P, key = KEYS[1], {}\n" + expand(read(name))
+    return "local P = KEYS[1]\n" + with_keys(expand(read(name)))
 
 
 @functools.cache
@@ -77,7 +124,7 @@ def digest(name: str) -> str:
     return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
 
 
-def run(client: redis.Redis[Any], prefix: str, name: str, *args: str | int | float | bytes) -> Any:
+def run(client: redis.Redis, prefix: str, name: str, *args: str | int | float | bytes) -> Any:
     """Run one script; loads it when the server does not know it (a restart, a failover)."""
     try:
         return client.evalsha(digest(name), 1, prefix, *args)

@@ -20,12 +20,21 @@ from queueops.engine.keys import Keys
 from queueops.engine.rules.envelope import NewJob, pack
 from queueops.engine.rules.gates import Limits, pack_limits, unpack_limits
 from queueops.engine.types import Claim, DeadEntry, OrgSnapshot, Pause, QueueSnapshot, Settlement, WorkerInfo
-from queueops.errors import BrokerFull
+from queueops.errors import BrokerFull, LimitInvalid
 
 #: Jobs or leases that one script call handles at most, so that Redis is never held for long.
 STEP = 500
 
+#: Most jobs in flight that a queue's concurrency may name.
+CONCURRENCY_LIMIT = 1_000_000
+#: What orgs share a queue by: worker time, or number of jobs.
+FAIR_BY = ("time", "count")
+
 Item = TypeVar("Item")
+
+
+def _at(now_ms: int | None) -> int | str:
+    return "" if now_ms is None else now_ms
 
 
 def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
@@ -61,7 +70,7 @@ class Store:
         """
         words: list[str] = []
         for step in steps(jobs):
-            args: list[str | int] = ["" if now_ms is None else now_ms, queue]
+            args: list[str | int] = [_at(now_ms), queue]
             for job in step:
                 args += (job.tag, job.task_id, job.org, job.resource, job.patience_ms, job.deadline_ms, job.due_ms,
                          "r" if job.repeated else "", job.supersedes, pack(job))  # fmt: skip
@@ -80,7 +89,8 @@ class Store:
         ``free``: slots that can start a job now; ``ahead``: jobs wanted beyond, never of a limited org. ``number``: of
         this claim within the holder, rising. ``forget``: end the jobs at once, for a consumer that does not acknowledge.
         """
-        return replies.claim(self._run("claim", *self.claim_args(queues, free, ahead, holder, number, forget, now_ms)))
+        args = self.claim_args(queues, free, ahead, holder, number, forget, now_ms)
+        return replies.claim(self._run("claim", *args))
 
     def claim_args(
         self, queues: Sequence[str], free: int, ahead: int, holder: str, number: int,
@@ -88,7 +98,7 @@ class Store:
     ) -> list[str | int]:  # fmt: skip
         """Return the arguments of the script, for a caller that owns the socket (the transport)."""
         mode = "forget" if forget else "lease"
-        return ["" if now_ms is None else now_ms, holder, number, free, ahead, self.lease_ms, mode, *queues]
+        return [_at(now_ms), holder, number, free, ahead, self.lease_ms, mode, *queues]
 
     def settle(self, items: Iterable[Settlement], now_ms: int | None = None) -> list[str]:
         """End leases; returns ``settled`` or ``stale`` for each."""
@@ -100,7 +110,7 @@ class Store:
     @staticmethod
     def settle_args(items: Sequence[Settlement], now_ms: int | None = None) -> list[str | int]:
         """Return the arguments of the script for at most :data:`STEP` items."""
-        args: list[str | int] = ["" if now_ms is None else now_ms]
+        args: list[str | int] = [_at(now_ms)]
         for item in items:
             detail = "" if item.outcome != "dead" else json.dumps(item.detail or {})
             args += (item.token, item.outcome, f"{item.run_ms:.3f}", detail)
@@ -116,7 +126,7 @@ class Store:
         given up; leases of claims up to it that are not in ``ran`` were never received and are given back.
         """
         info = "" if registration is None else json.dumps(registration)
-        args: list[str | int] = ["" if now_ms is None else now_ms, holder, self.lease_ms, answered, info]
+        args: list[str | int] = [_at(now_ms), holder, self.lease_ms, answered, info]
         for token, ms in ran.items():
             args += (token, f"{ms:.3f}")
         return replies.words(self._run("renew", *args))
@@ -129,61 +139,105 @@ class Store:
 
         ``lost``: the delivery counts; at the queue's delivery limit the job becomes a dead letter with ``detail``.
         """
-        now = "" if now_ms is None else now_ms
+        counted = "lost" if lost else "kept"
         words: list[str] = []
         for step in steps(tokens):
-            words += replies.words(self._run("release", now, delay_ms, "lost" if lost else "kept", json.dumps(detail or {}), *step))
+            reply = self._run("release", _at(now_ms), delay_ms, counted, json.dumps(detail or {}), *step)
+            words += replies.words(reply)
         return words
 
-    def leave(self, holder: str) -> int:
+    def leave(self, holder: str, now_ms: int | None = None) -> int:
         """Give back all that ``holder`` still holds and strike it off; returns how many jobs that were."""
-        return len(self._run("release", "", 0, "kept", "{}", f"holder {holder}"))
+        total = 0
+        while True:
+            given = len(self._run("release", _at(now_ms), 0, "kept", "{}", f"holder {holder}"))
+            total += given
+            if given < STEP:
+                return total
 
     def reap(self, limit: int = STEP, now_ms: int | None = None) -> int:
         """Beat the pulse and end at most ``limit`` expired leases; returns how many."""
-        return int(self._run("reap", "" if now_ms is None else now_ms, self.lease_ms, limit))
+        return int(self._run("reap", _at(now_ms), self.lease_ms, limit))
 
-    def purge(self, queue: str) -> int:
+    def purge(self, queue: str, now_ms: int | None = None) -> int:
         """Delete the queue's waiting jobs, :data:`STEP` a step; returns how many. Leased jobs run on."""
         total = 0
-        while deleted := int(self._run("purge", "", queue, STEP)):
+        while deleted := int(self._run("purge", _at(now_ms), queue, STEP)):
             total += deleted
         return total
 
-    def adopt(self, queue: str, found: Iterable[tuple[str, bytes, NewJob]]) -> int:
-        """Move messages of stock Celery, given as (list, element, job), into lanes; returns how many moved."""
+    def adopt(self, queue: str, found: Iterable[tuple[str, bytes, NewJob]], now_ms: int | None = None) -> int:
+        """Move messages of stock Celery, given as (list, element, job), into lanes; returns how many moved.
+
+        The leftmost elements of a list are found fastest. A ``due_ms`` in the past is when the job became ready, so
+        the caller can keep stock's order by it.
+        """
         moved = 0
         for step in steps(found, 100):
-            args: list[str | int | bytes] = ["", queue]
+            args: list[str | int | bytes] = [_at(now_ms), queue]
             for source, element, job in step:
-                args += (source, element, job.tag, job.task_id, job.org, job.patience_ms, job.due_ms, pack(job))
+                args += (
+                    source,
+                    element,
+                    job.tag,
+                    job.task_id,
+                    job.org,
+                    job.patience_ms,
+                    job.due_ms,
+                    pack(job),
+                )
             moved += int(self._run("adopt", *args))
         return moved
 
     # Gates
 
-    def pause(self, queue: str, org: str = "", *, until_ms: int = 0, by: str = "", reason: str = "") -> None:
+    def pause(
+        self, queue: str, org: str = "", *, until_ms: int = 0, by: str = "", reason: str = "",
+        now_ms: int | None = None,
+    ) -> None:  # fmt: skip
         """Close the queue, or one org in it, until ``until_ms`` (0 = until resumed)."""
-        self._run("pause", "", "pause", queue, org, until_ms, by.replace("\t", " "), reason.replace("\t", " "))
+        by, reason = by.replace("\t", " "), reason.replace("\t", " ")
+        self._run("pause", _at(now_ms), "pause", queue, org, until_ms, by, reason)
 
-    def resume(self, queue: str, org: str = "") -> bool:
+    def resume(self, queue: str, org: str = "", now_ms: int | None = None) -> bool:
         """Open what :meth:`pause` closed; returns whether it was closed."""
-        return bool(self._run("pause", "", "resume", queue, org, 0, "", "") == b"resumed")
+        return bool(self._run("pause", _at(now_ms), "resume", queue, org, 0, "", "") == b"resumed")
 
-    def paused(self, queue: str) -> dict[str, Pause]:
-        """Return the queue's pauses by org; the queue's own is under ``""``."""
+    def paused(self, queue: str, now_ms: int | None = None) -> dict[str, Pause]:
+        """Return the queue's pauses that hold, by org; the queue's own is under ``""``."""
         settings = replies.texts(self.client.hgetall(self.key("gates", queue=queue)))
-        return {field[1:]: replies.pause(value) for field, value in settings.items() if field.startswith("!")}
+        pauses = {field[1:]: replies.pause(text) for field, text in settings.items() if field.startswith("!")}
+        if any(pause.until_ms for pause in pauses.values()):
+            at_ms = self.now_ms() if now_ms is None else now_ms
+            pauses = {org: pause for org, pause in pauses.items() if not 0 < pause.until_ms <= at_ms}
+        return pauses
 
     def set_queue(
-        self, queue: str, *, concurrency: int | None = None, fair_by: str = "time", delivery_limit: int = 3, exempt_org: str = "",
+        self, queue: str, *, concurrency: int | None = None, fair_by: str = "time", delivery_limit: int = 3,
+        exempt_org: str = "", now_ms: int | None = None,
     ) -> int:  # fmt: skip
-        """Publish a queue's settings; returns how many changed. ``exempt_org``: the default org, which the defaults skip."""
-        settings = {"concurrency": "" if concurrency is None else str(concurrency), "fair_by": fair_by,
-                    "deliveries": str(delivery_limit), "exempt": exempt_org}  # fmt: skip
-        return int(self._run("limits", "", queue, *itertools.chain(*settings.items())))
+        """Publish a queue's settings; returns how many changed.
 
-    def set_limits(self, queue: str, limits: Mapping[str, Limits | None], then: Mapping[str, Limits] | None = None) -> int:
+        ``exempt_org``: the default org, which the queue's default limits skip.
+        """
+        if concurrency is not None and not 0 <= concurrency <= CONCURRENCY_LIMIT:
+            raise LimitInvalid(
+                f"concurrency must be between 0 and {CONCURRENCY_LIMIT:,} jobs, got {concurrency}"
+            )
+        if fair_by not in FAIR_BY:
+            raise LimitInvalid(f"fair_by must be one of {', '.join(FAIR_BY)}, got {fair_by!r}")
+        if delivery_limit < 1:
+            raise LimitInvalid(f"delivery limit must be at least 1, got {delivery_limit}")
+        settings = {
+            "concurrency": "" if concurrency is None else str(concurrency), "fair_by": fair_by,
+            "deliveries": str(delivery_limit), "exempt": exempt_org,
+        }  # fmt: skip
+        return int(self._run("limits", _at(now_ms), queue, *itertools.chain(*settings.items())))
+
+    def set_limits(
+        self, queue: str, limits: Mapping[str, Limits | None], then: Mapping[str, Limits] | None = None,
+        now_ms: int | None = None,
+    ) -> int:  # fmt: skip
         """Publish limits by org (``""``: the queue's default); ``None`` deletes. Returns how many changed.
 
         ``then``: the limits that follow when those with an ``until_ms`` end; without, the default follows.
@@ -192,15 +246,16 @@ class Store:
         for step in steps(limits.items()):
             args: list[str] = []
             for org, value in step:
-                after = then.get(org) if then else None
-                args += (f"={org}", "" if value is None else pack_limits(value, after if value.until_ms else None))
-            changed += int(self._run("limits", "", queue, *args))
+                after = then.get(org) if then and value is not None and value.until_ms else None
+                args += (f"={org}", "" if value is None else pack_limits(value, after))
+            changed += int(self._run("limits", _at(now_ms), queue, *args))
         return changed
 
     def read_limits(self, queue: str) -> dict[str, Limits]:
         """Return what is published for ``queue``, by org; the default is under ``""``."""
         settings = replies.texts(self.client.hgetall(self.key("gates", queue=queue)))
-        return {field[1:]: unpack_limits(value)[0] for field, value in settings.items() if field.startswith("=")}
+        published = {field[1:]: text for field, text in settings.items() if field.startswith("=")}
+        return {org: unpack_limits(text)[0] for org, text in published.items()}
 
     # Pictures
 
@@ -210,20 +265,27 @@ class Store:
 
     def queue_snapshot(self, queue: str, now_ms: int | None = None) -> QueueSnapshot:
         """Return the live picture of ``queue``."""
-        return replies.queue_snapshot(queue, self._run("snapshot", "" if now_ms is None else now_ms, queue, ""))
+        return replies.queue_snapshot(queue, self._run("snapshot", _at(now_ms), queue, ""))
 
     def org_snapshot(self, queue: str, org: str, now_ms: int | None = None) -> OrgSnapshot:
         """Return the live picture of ``org`` in ``queue``."""
-        return replies.org_snapshot(queue, org, self._run("snapshot", "" if now_ms is None else now_ms, queue, org))
+        return replies.org_snapshot(queue, org, self._run("snapshot", _at(now_ms), queue, org))
 
     def workers(self) -> list[WorkerInfo]:
         """Return the registered workers."""
         found = replies.texts(self.client.hgetall(self.key("workers")))
-        expiries = {name.decode(): int(ms) for name, ms in self.client.zrange(self.key("holders"), 0, -1, withscores=True)}
+        holders = self.client.zrange(self.key("holders"), 0, -1, withscores=True)
+        expiries = {name.decode(): int(ms) for name, ms in holders}
+        leases = {holder: self.client.hlen(self.key("held", holder=holder)) for holder in found}
         return [
-            replies.worker(holder, json.loads(info), expiries.get(holder, 0), self.client.hlen(self.key("held", holder=holder)))
+            replies.worker(holder, json.loads(info), expiries.get(holder, 0), leases[holder])
             for holder, info in sorted(found.items())
         ]
+
+    def now_ms(self) -> int:
+        """Return the server's time."""
+        seconds, micros = self.client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     # Dead letters on their way to the database
 
@@ -234,7 +296,8 @@ class Store:
     def dead_read(self, count: int = 100, after: str = "-") -> list[DeadEntry]:
         """Return the oldest dead jobs; ``after``: the id of the last one already seen."""
         start = after if after == "-" else f"({after}"
-        return [replies.dead_entry(entry) for entry in self.client.xrange(self.key("dead"), start, "+", count)]
+        entries = self.client.xrange(self.key("dead"), start, "+", count)
+        return [replies.dead_entry(entry) for entry in entries]
 
     def dead_trim(self, ids: Sequence[str]) -> int:
         """Delete entries that are safe elsewhere; returns how many."""

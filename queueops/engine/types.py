@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from queueops.engine.rules.gates import Limits
 
 Outcome = Literal["succeeded", "dead", "retried", "cancelled"]
+
+#: The words that scripts answer, by verb. A test holds them to the scripts' headers.
+WORDS: Mapping[str, frozenset[str]] = {
+    "enqueue": frozenset({"ready", "scheduled", "duplicate", "stale"}),
+    "claim": frozenset({"claimed", "empty", "more"}),
+    "settle": frozenset({"settled", "stale"}),
+    "release": frozenset({"released", "dead", "stale", "gone"}),
+    "pause": frozenset({"paused", "resumed", "unchanged"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,12 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class QueueSnapshot:
-    """The live picture of a queue. Counters (``*_total``) count since the keyspace began."""
+    """The live picture of a queue.
+
+    ``ready`` counts stock Celery's messages in the queue's list too. ``orgs_waiting``: orgs with ready jobs, closed
+    ones included. ``oldest_rank_ms``, ``oldest_ready_ms``: the smallest rank, and the longest ready, among the first
+    jobs of the orgs that come next. ``totals`` count since the keyspace began.
+    """
 
     queue: str
     now_ms: int
@@ -79,6 +94,7 @@ class QueueSnapshot:
     virtual_time_ms: float
     active_weight: float
     totals: dict[str, int] = field(default_factory=dict)
+    oldest_ready_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,15 @@
 -- adopt: move messages that stock Celery left in a list into lanes.
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 queue
---         then 8 a message: list it lies in, its element, tag, task id, org, patience ms, due ms, job string
+--         then 8 a message: list it lies in, its element, tag, task id, org, patience ms, due ms (0 = now), job string
 -- RETURNS number of messages moved
--- COST    O(elements before it in the list) each; the caller sends at most 100
--- KEEPS   a message is in the list or in a lane, never in both
+-- COST    O(elements left of it in the list) each; the caller sends at most 100
+-- KEEPS   a message is in the list or in a lane, never in both; a due time that is over is when it became ready
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/rings"
---- @include "lib/jobs"
---- @include "lib/giveback"
---- @include "lib/bells"
---- @keys job ids queues
+--- @include "lib/lanes"
+--- @include "lib/rank"
 
 now.set(ARGV[1])
 local queue, moved = ARGV[2], 0
@@ -20,13 +17,13 @@ local q = state.queue(queue)
 
 local function adopt(list, element, tag, task_id, org, patience, due_ms, job)
   if redis.call('LREM', P .. list, 1, element) == 0 then return end -- another worker was first
-  redis.call('SET', key.job(queue, tag), job)
+  if not redis.call('SET', key.job(queue, tag), job, 'NX') then return end -- stock had it twice
   redis.call('HSET', key.ids(), task_id, queue .. '\t' .. tag)
   local o = state.org(q, org)
   if due_ms > now.ms then
-    rings.schedule(q, o, tag, due_ms)
+    lanes.schedule(q, o, tag, due_ms)
   else
-    rings.push(q, o, '', tag, jobs.rank(now.ms, patience, 0))
+    lanes.push(q, o, '', tag, rank(due_ms > 0 and due_ms or now.ms, patience, 0))
   end
   state.count(q, 'adopted', 1)
   moved = moved + 1
@@ -38,5 +35,4 @@ for i = 3, #ARGV, 8 do
 end
 redis.call('SADD', key.queues(), queue)
 state.flush()
-bells.ring_all()
 return moved

@@ -10,38 +10,56 @@
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/rings"
---- @include "lib/leases"
---- @include "lib/forget"
---- @include "lib/giveback"
---- @include "lib/jobs"
---- @include "lib/bells"
---- @keys job ids queues ended
+--- @include "lib/lanes"
+--- @include "lib/rank"
 
 now.set(ARGV[1])
 local queue = ARGV[2]
 local q = state.queue(queue)
-local words = {}
+local words, index = {}, {}
+local leases_of, forget_of -- parts that only a retry needs
+
+local function ending()
+  if not leases_of then
+    --- @include "lib/leases"
+    --- @include "lib/forget"
+    leases_of, forget_of = leases, forget
+  end
+  return leases_of, forget_of
+end
+
+local function has_ended(tag) -- within the last two minutes
+  local minute = math.floor(now.ms / 60000)
+  for back = 0, 2 do
+    if redis.call('SISMEMBER', key.ended(minute - back), queue .. '\t' .. tag) == 1 then return true end
+  end
+  return false
+end
+
+local function supersede(token) -- returns false when the lease is no longer the publisher's
+  local leases, forget = ending()
+  local l = leases.find(token)
+  if not l then return false end
+  local used = state.queue(l.queue).by_count and 1 or now.ms - l.claimed
+  local from = leases.finish(token, l, used)
+  forget.job(l.queue, l.tag, l.task_id)
+  state.count(from, 'retried', 1)
+  return true
+end
 
 local function enqueue(tag, task_id, org, resource, patience, deadline, due_ms, options, supersedes, job)
-  local old = supersedes ~= '' and leases.find(supersedes)
   local text = key.job(queue, tag)
-  if options == 'r' and (redis.call('EXISTS', text) == 1 or jobs.has_ended(queue, tag)) then return 'duplicate' end
-  if supersedes ~= '' and not old then return 'stale' end
-  if old then
-    local old_queue = leases.finish(supersedes, old, state.queue(old.queue).by_count and 1 or now.ms - old.claimed)
-    jobs.forget(old.queue, old.tag, old.task_id)
-    state.count(old_queue, 'retried', 1)
-  end
+  if options == 'r' and (redis.call('EXISTS', text) == 1 or has_ended(tag)) then return 'duplicate' end
+  if supersedes ~= '' and not supersede(supersedes) then return 'stale' end
   if not redis.call('SET', text, job, 'NX') then return 'duplicate' end
-  redis.call('HSET', key.ids(), task_id, queue .. '\t' .. tag)
+  index[#index + 1], index[#index + 2] = task_id, queue .. '\t' .. tag
   state.count(q, 'enqueued', 1)
   local o = state.org(q, org)
   if due_ms > now.ms then
-    rings.schedule(q, o, tag, due_ms)
+    lanes.schedule(q, o, tag, due_ms)
     return 'scheduled'
   end
-  rings.push(q, o, resource, tag, jobs.rank(now.ms, patience, deadline))
+  lanes.push(q, o, resource, tag, rank(now.ms, patience, deadline))
   return 'ready'
 end
 
@@ -49,7 +67,9 @@ for i = 3, #ARGV, 10 do
   words[#words + 1] = enqueue(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]),
     tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
 end
-redis.call('SADD', key.queues(), queue)
+if index[1] then
+  redis.call('HSET', key.ids(), unpack(index))
+  redis.call('SADD', key.queues(), queue)
+end
 state.flush()
-bells.ring_all()
 return words

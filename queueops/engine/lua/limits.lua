@@ -2,19 +2,18 @@
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 queue   then 2 a setting: field of the gates hash, value ('' = delete it)
 -- RETURNS number of settings that changed
--- COST    O(1) each; a changed default also moves the queue's first 1,000 timers
+-- COST    O(1) each; a setting for all orgs also moves 1,000 timers of the queue, and a beat the next 1,000
 -- KEEPS   a raised cap never waits for a slot to be freed
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/gates"
---- @include "lib/rings"
---- @include "lib/bells"
---- @keys gates timers
+--- @include "lib/lanes"
+--- @include "lib/wake"
 
 now.set(ARGV[1])
-local queue, changed, reopen, everyone = ARGV[2], 0, {}, false
+local queue, changed, orgs, everyone = ARGV[2], 0, {}, false
 
+now.drainable()
 for i = 3, #ARGV, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   local old = redis.call('HGET', key.gates(queue), field) or ''
@@ -26,17 +25,21 @@ for i = 3, #ARGV, 2 do
       redis.call('HSET', key.gates(queue), field, value)
     end
     local org = field:match('^=(.+)$')
-    if org then reopen[#reopen + 1] = org else everyone = true end
+    if org then orgs[#orgs + 1] = org else everyone = true end
   end
 end
-local q = state.queue(queue)
-for _, org in ipairs(reopen) do rings.reopen(q, state.org(q, org)) end
-if everyone then
-  for _, entry in ipairs(redis.call('ZRANGE', key.timers(queue), 0, 999)) do
-    if entry:sub(1, 1) == 'o' then redis.call('ZADD', key.timers(queue), 'XX', 'LT', fmt(now.ms), entry) end
+if orgs[1] then redis.call('HSET', key.gates(queue), 'orgs', '1') end
+if changed > 0 then
+  local q = state.queue(queue)
+  for _, org in ipairs(orgs) do
+    local o = state.org(q, org)
+    if o.a > 0 then limits.of(q, o) end -- an active org counts with its new weight at once
+    lanes.open(q, o)
   end
-  q.bell = true
+  if everyone then
+    wake.all(queue)
+    q.bell = true
+  end
+  state.flush()
 end
-state.flush()
-bells.ring_all()
 return changed

@@ -8,31 +8,31 @@
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/gates"
---- @include "lib/rings"
---- @include "lib/bells"
---- @keys gates timers
+--- @include "lib/lanes"
 
 now.set(ARGV[1])
-local verb, queue, org, until_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local by, reason = ARGV[6], ARGV[7]
+local verb, queue, org, until_ms, by, reason = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7]
 local field, timer = '!' .. org, org == '' and '!' or 'o' .. org
 
-if verb == 'pause' then
-  redis.call('HSET', key.gates(queue), field, fmt(until_ms) .. '\t' .. by .. '\t' .. reason)
-  if org == '' and until_ms > 0 then redis.call('ZADD', key.timers(queue), fmt(until_ms), timer) end
-  return 'paused'
-end
 now.drainable()
-if redis.call('HDEL', key.gates(queue), field) == 0 then return 'unchanged' end
-local q = state.queue(queue)
-if org == '' then
-  redis.call('ZREM', key.timers(queue), timer)
-else
-  local o = state.org(q, org)
-  if o.c == 'pause' then rings.reopen(q, o) end
+local changed = 'unchanged'
+if verb == 'pause' then
+  redis.call('HSET', key.gates(queue), field, ARGV[5] .. '\t' .. by .. '\t' .. reason)
+  if org ~= '' then redis.call('HSET', key.gates(queue), 'orgs', '1') end
+  changed = 'paused'
+elseif redis.call('HDEL', key.gates(queue), field) == 1 then
+  changed = 'resumed'
 end
-q.bell = true
-state.flush()
-bells.ring_all()
-return 'resumed'
+if changed ~= 'unchanged' then
+  local q = state.queue(queue)
+  if org ~= '' then lanes.open(q, state.org(q, org)) end -- at its head it meets what holds now
+  if until_ms > 0 then
+    redis.call('ZADD', key.timers(queue), until_ms, timer)
+    bells.note_timer(q, until_ms)
+  else
+    redis.call('ZREM', key.timers(queue), timer) -- the end of an earlier pause
+  end
+  q.bell = verb == 'resume'
+  state.flush()
+end
+return changed

@@ -8,28 +8,33 @@
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/gates"
 --- @include "lib/giveback"
---- @include "lib/bells"
---- @keys holders held workers slots queue
+--- @include "lib/workers"
 
 now.set(ARGV[1])
 local holder, lease_ms, answered, registration = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local known, lost = {}, {}
 
+local function charge_so_far(token, l, ran_ms)
+  local q = state.queue(l.queue)
+  if q.by_count or ran_ms <= l.counted then return end
+  local o = state.org(q, l.org)
+  -- The queue's time moves with every ms worked; the org owes only what goes beyond the charge of its claim.
+  fairness.work_done(q, l, ran_ms)
+  if ran_ms / state.weight(q, o) > l.charged then fairness.charge_run(q, o, l, ran_ms) end
+  redis.call('HSET', key.held(holder), token, record.write(l.queue, l.tag, l.org, l.resource, l.task, l.task_id, l.rank,
+    l.claimed, l.charged, l.counted, l.deliveries, l.flags))
+end
+
 now.drainable()
 for i = 6, #ARGV, 2 do
-  local token, ran = ARGV[i], tonumber(ARGV[i + 1])
+  local token, ran_ms = ARGV[i], tonumber(ARGV[i + 1])
   known[token] = true
   local l = leases.find(token)
-  if not l then
-    lost[#lost + 1] = token
+  if l then
+    charge_so_far(token, l, ran_ms)
   else
-    local q = state.queue(l.queue)
-    if not q.by_count and ran > l.charged then
-      leases.work_done(q, state.org(q, l.org), l, ran)
-      leases.write(holder, token, l)
-    end
+    lost[#lost + 1] = token
   end
 end
 for _, token in ipairs(redis.call('HKEYS', key.held(holder))) do
@@ -37,17 +42,7 @@ for _, token in ipairs(redis.call('HKEYS', key.held(holder))) do
     leases.give_back(token, leases.find(token), false, 0, '')
   end
 end
-redis.call('ZADD', key.holders(), fmt(now.ms + lease_ms), holder)
-if registration ~= '' then
-  local info = cjson.decode(registration)
-  redis.call('HSET', key.workers(), holder, registration)
-  for _, queue in ipairs(info.queues) do
-    redis.call('HSET', key.slots(queue), holder, info.slots)
-    local slots = 0
-    for _, number in ipairs(redis.call('HVALS', key.slots(queue))) do slots = slots + tonumber(number) end
-    redis.call('HSET', key.queue(queue), 'slots', slots)
-  end
-end
+redis.call('ZADD', key.holders(), now.ms + lease_ms, holder)
+if registration ~= '' then workers.register(holder, registration) end
 state.flush()
-bells.ring_all()
 return lost

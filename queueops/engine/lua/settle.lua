@@ -8,41 +8,53 @@
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/gates"
---- @include "lib/rings"
 --- @include "lib/leases"
 --- @include "lib/forget"
---- @include "lib/bells"
---- @keys totals
+
+local MEAN_STEP = 0.1 -- weight of the newest runs in a task's running mean
+local LONGEST_MS = 1e11 -- what a broken clock reports must not move the queue's time for ever
 
 now.set(ARGV[1])
-local words, runs = {}, {}
+local words, stale, runs, number = {}, 0, {}, {} -- run ms and number of runs, by task
+
+local function run_ms_of(text)
+  local ms = tonumber(text)
+  return ms and ms >= 0 and ms <= LONGEST_MS and ms or 0 -- false for NaN too
+end
 
 local function settle(token, outcome, run_ms, detail)
   local l = leases.find(token)
   if not l then
     -- A retry's publish ended the lease itself, so its settle is expected to find nothing.
-    if outcome ~= 'retried' then redis.call('HINCRBY', key.totals(), 'stale', 1) end
+    if outcome ~= 'retried' then stale = stale + 1 end
     return 'stale'
   end
-  local by_count = state.queue(l.queue).by_count
-  local q = leases.finish(token, l, by_count and 1 or run_ms)
-  runs[l.task] = run_ms
+  local q = leases.finish(token, l, state.queue(l.queue).by_count and 1 or run_ms)
+  runs[l.task], number[l.task] = (runs[l.task] or 0) + run_ms, (number[l.task] or 0) + 1
   if outcome == 'dead' then
-    jobs.bury(q, token, l.tag, l.task_id, l.deliveries, detail)
+    --- @include "lib/bury"
+    bury(q, token, l.tag, l.task_id, l.deliveries, detail)
   else
-    jobs.forget(l.queue, l.tag, l.task_id)
+    forget.job(l.queue, l.tag, l.task_id)
     state.count(q, outcome, 1)
   end
   state.count(q, 'run_ms', run_ms)
   return 'settled'
 end
 
-now.drainable()
-for i = 2, #ARGV, 4 do
-  words[#words + 1] = settle(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3])
+local function learn(task, run_ms)
+  local mean = tonumber(redis.call('HGET', key.means(), task))
+  redis.call('HSET', key.means(), task, mean and mean + (run_ms - mean) * MEAN_STEP or run_ms)
 end
-for task, run_ms in pairs(runs) do leases.learn(task, run_ms) end
+
+now.drainable()
+local tokens = {}
+for i = 2, #ARGV, 4 do tokens[#tokens + 1] = ARGV[i] end
+leases.read(tokens)
+for i = 2, #ARGV, 4 do
+  words[#words + 1] = settle(ARGV[i], ARGV[i + 1], run_ms_of(ARGV[i + 2]), ARGV[i + 3])
+end
+for task, total in pairs(runs) do learn(task, total / number[task]) end
+if stale > 0 then redis.call('HINCRBY', key.totals(), 'stale', stale) end
 state.flush()
-bells.ring_all()
 return words

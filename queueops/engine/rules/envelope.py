@@ -5,7 +5,7 @@ The head is text, so an operator can read it with GET. Its layout is also in ``l
     deliveries TAB org TAB resource TAB task TAB task id TAB patience ms TAB deadline ms TAB flags
     TAB run limit ms TAB first enqueued ms TAB attempt NEWLINE message
 
-``deliveries`` has two digits that :file:`giveback.lua` overwrites in place, so a lost lease does not rewrite
+``deliveries`` has two digits that ``lib/giveback.lua`` overwrites in place, so a lost lease does not rewrite
 the message. ``flags``: ``o`` for a job that must not run twice.
 """
 
@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from queueops.errors import InvalidMessage
+from queueops.engine.rules.values import NAME
+from queueops.errors import InvalidMessage, InvalidOrg, InvalidResource
 
-#: Longest task name or task id in characters; with it a head always fits what the scripts read of a job.
+#: Longest task name or task id in bytes; with it a head always fits what the scripts read of a job.
 NAME_LIMIT = 255
+#: Longest tag in bytes: it is part of a key.
+TAG_LIMIT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,22 @@ class Head:
 
 
 def pack(job: NewJob) -> str:
-    """Return the job string; raises :class:`InvalidMessage` when a name can not stand in the head line."""
-    for name in (job.task, job.task_id):
-        if len(name) > NAME_LIMIT or "\t" in name or "\n" in name:
-            raise InvalidMessage(f"task name and id must be at most {NAME_LIMIT} characters without tab or newline, got {name[:300]!r}")
+    """Return the job string.
+
+    Raises :class:`InvalidOrg`, :class:`InvalidResource` or :class:`InvalidMessage` when a name can not stand in a
+    key or in the head line.
+    """
+    if not NAME.fullmatch(job.org):
+        raise InvalidOrg(job.org)
+    if job.resource and not NAME.fullmatch(job.resource):
+        raise InvalidResource(job.resource)
+    for what, name, limit in (
+        ("task name", job.task, NAME_LIMIT), ("task id", job.task_id, NAME_LIMIT), ("tag", job.tag, TAG_LIMIT),
+    ):  # fmt: skip
+        if len(name.encode("utf-8", "surrogatepass")) > limit or not name.isprintable():
+            raise InvalidMessage(
+                f"The {what} must be at most {limit} bytes of printable text, got {name[:100]!r}."
+            )
     return (
         f"00\t{job.org}\t{job.resource}\t{job.task}\t{job.task_id}\t{job.patience_ms}\t{job.deadline_ms}\t"
         f"{'o' if job.once else ''}\t{job.run_limit_ms}\t{job.first_ms}\t{job.attempt}\n{job.message}"
@@ -76,7 +91,9 @@ def pack(job: NewJob) -> str:
 def unpack(text: str) -> tuple[Head, str]:
     """Return the head and the message of a job string."""
     line, _, message = text.partition("\n")
-    deliveries, org, resource, task, task_id, patience, deadline, flags, limit, first, attempt = line.split("\t")
+    deliveries, org, resource, task, task_id, patience, deadline, flags, limit, first, attempt = line.split(
+        "\t"
+    )
     head = Head(
         int(deliveries), org, resource, task, task_id, int(patience), int(deadline), "o" in flags,
         int(limit), int(first), int(attempt),

@@ -31,13 +31,17 @@ class Limits:
         if not (math.isfinite(self.weight) and 0.001 <= self.weight <= 1000):
             raise LimitInvalid(f"weight must be between 0.001 and 1000, got {self.weight}")
         if self.rpm is not None and not (math.isfinite(self.rpm) and 0 < self.rpm <= 6_000_000):
-            raise LimitInvalid(f"rpm must be above 0 and at most 6,000,000 jobs a minute, got {self.rpm}; to stop an org, pause it")
+            raise LimitInvalid(
+                f"rpm must be above 0 and at most 6,000,000 jobs a minute, got {self.rpm}; to stop an org, pause it"
+            )
         if self.burst is not None and self.rpm is None:
             raise LimitInvalid("burst needs an rpm")
         if self.burst is not None and not 1 <= self.burst <= 1_000_000:
             raise LimitInvalid(f"burst must be between 1 and 1,000,000 jobs, got {self.burst}")
         if self.max_in_flight is not None and not 0 <= self.max_in_flight <= 1_000_000:
-            raise LimitInvalid(f"max in flight must be between 0 and 1,000,000 jobs, got {self.max_in_flight}")
+            raise LimitInvalid(
+                f"max in flight must be between 0 and 1,000,000 jobs, got {self.max_in_flight}"
+            )
         if self.share is not None and not (math.isfinite(self.share) and 0 < self.share <= 1):
             raise LimitInvalid(f"share must be above 0 and at most 1, got {self.share}")
         if self.until_ms < 0:

@@ -1,9 +1,7 @@
 -- Give back: a lease ends and its job waits again, with the rank it had; or it dies when it was lost too often.
 
---- @include "lib/rings"
 --- @include "lib/leases"
---- @include "lib/forget"
---- @keys job
+--- @include "lib/bury"
 
 function leases.give_back(token, l, lost, due_ms, detail)
   -- lost: the delivery counts, because the job may have run; otherwise it is as if it had never been claimed.
@@ -13,20 +11,15 @@ function leases.give_back(token, l, lost, due_ms, detail)
   if lost then
     state.count(q, 'lost', 1)
     if l.flags:find('o', 1, true) or l.deliveries >= q.deliveries then
-      jobs.bury(q, token, l.tag, l.task_id, l.deliveries, detail)
+      bury(q, token, l.tag, l.task_id, l.deliveries, detail)
       return 'dead'
     end
     redis.call('SETRANGE', job, 0, string.format('%02d', math.min(99, l.deliveries)))
   end
   if due_ms > now.ms then
-    rings.schedule(q, o, l.tag, due_ms)
+    lanes.schedule(q, o, l.tag, due_ms)
   else
-    rings.push(q, o, l.resource, l.tag, l.rank)
+    lanes.push(q, o, l.resource, l.tag, l.rank)
   end
   return 'released'
-end
-
-function leases.worker_lost(holder) -- the detail of a job whose process went silent
-  return cjson.encode({ reason = 'worker_lost', error = 'WorkerLost', worker = holder,
-    message = 'The worker stopped renewing its lease: killed, frozen or cut off.' })
 end

@@ -1,94 +1,101 @@
 -- State of queues and orgs, read once a script and written back once by flush().
--- A table here is the truth while the script runs: nothing else may write these hashes, except the l: fields.
+-- A table here is the truth while the script runs: nothing else may write these hashes.
 
---- @keys queue gates org
+--- @include "lib/limits"
 
-local state = { queues = {}, orgs = {} }
+local state = { queues = {}, unsent = {} } -- unsent: functions of other parts that hold writes back until flush()
 
-function state.limits_of(text)
-  -- 'weight interval_us burst cap share until_ms', '-' for none, and after ';' the limits that follow.
-  local first, rest = text:match('^([^;]*);?(.*)$')
-  local weight, interval, burst, cap, share, until_ms = first:match('(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)')
-  until_ms = tonumber(until_ms) or 0
-  if until_ms > 0 and until_ms <= now.ms then
-    if rest == '' then return nil end
-    return state.limits_of(rest)
-  end
-  return {
-    weight = tonumber(weight), interval = tonumber(interval), burst = tonumber(burst),
-    cap = tonumber(cap), share = tonumber(share),
-  }
-end
+state.IDLE_KEPT_MS = 600000          -- an org's own time and rate outlive it, or leaving and coming back would pay
+state.AHEAD_KEPT_MS = 24 * 3600000   -- an org far ahead of its queue is remembered longer, at most so long
 
 function state.queue(name)
   local q = state.queues[name]
   if q then return q end
-  local s = redis.call('HMGET', key.queue(name), 'V', 'W', 'A', 'n', 'slots')
-  local g = redis.call('HMGET', key.gates(name), 'concurrency', 'fair_by', 'deliveries', 'exempt', '!', '=')
+  local s = redis.call('HMGET', key.queue(name), 'V', 'W', 'A', 'n', 'o', 'slots', 'wake', 'keeper')
+  local g = redis.call('HMGET', key.gates(name), 'concurrency', 'fair_by', 'deliveries', 'exempt', 'orgs', '!', '=')
   q = {
-    name = name, V = tonumber(s[1]) or 0, W = tonumber(s[2]) or 0, A = tonumber(s[3]) or 0,
-    n = tonumber(s[4]) or 0, slots = tonumber(s[5]) or 0,
+    name = name, orgs = {}, counts = {}, depth = 0, bell = false, was = s,
+    V = tonumber(s[1]) or 0, W = tonumber(s[2]) or 0, A = tonumber(s[3]) or 0, n = tonumber(s[4]) or 0,
+    waiting = tonumber(s[5]) or 0, slots = tonumber(s[6]) or 0, wake_ms = tonumber(s[7]) or 0, keeper = s[8] or '',
     concurrency = tonumber(g[1]), by_count = g[2] == 'count', deliveries = tonumber(g[3]) or 3,
-    exempt = g[4], pause = g[5], default = g[6], counts = {}, bell = false,
+    exempt = g[4], has_orgs = g[5], pause = g[6], default = g[7],
   }
   state.queues[name] = q
   return q
+end
+
+function state.org(q, name)
+  local o = q.orgs[name]
+  if o then return o end
+  local was = redis.call('HMGET', key.org(q.name, name), 'v', 'n', 'a', 'l', 'c', 't')
+  o = {
+    name = name, was = was, v = tonumber(was[1]) or 0, n = tonumber(was[2]) or 0, a = tonumber(was[3]) or 0,
+    lanes = was[4] or '', closed = was[5] or '', t = tonumber(was[6]) or 0,
+  }
+  q.orgs[name] = o
+  return o
 end
 
 function state.count(q, field, number)
   q.counts[field] = (q.counts[field] or 0) + number
 end
 
-function state.org(q, name)
-  local id = q.name .. '\t' .. name
-  local o = state.orgs[id]
-  if o then return o end
-  local s = redis.call('HMGET', key.org(q.name, name), 'v', 'n', 'r', 'k', 'a', 'c', 'u', 't')
-  local g = redis.call('HMGET', key.gates(q.name), '=' .. name, '!' .. name)
-  o = {
-    queue = q, name = name, v = tonumber(s[1]) or 0, n = tonumber(s[2]) or 0, r = tonumber(s[3]) or 0,
-    k = tonumber(s[4]) or 0, a = tonumber(s[5]) or 0, c = s[6] or '', u = tonumber(s[7]) or 0,
-    t = tonumber(s[8]) or 0, pause = g[2],
-  }
-  local limits = g[1] and state.limits_of(g[1])
-  if not limits and q.default and name ~= q.exempt then
-    limits = state.limits_of(q.default)
+function state.weight(q, o) -- the weight that counts in W; an org that is not active has none yet
+  if o.limits or o.a == 0 then return (o.limits or limits.of(q, o)).weight end
+  return o.a
+end
+
+local function save_org(q, o)
+  local was = o.was
+  local lanes, closed, t, a = was[4] or '', was[5] or '', tonumber(was[6]) or 0, 0
+  if o.n > 0 or (o.lanes ~= '' and o.closed == '') then a = state.weight(q, o) end -- active
+  q.waiting = q.waiting + (o.lanes ~= '' and 1 or 0) - (lanes ~= '' and 1 or 0)
+  local hash = key.org(q.name, o.name)
+  if a ~= o.a or o.lanes ~= lanes or o.closed ~= closed or o.t ~= t then
+    q.A = q.A + (a > 0 and 1 or 0) - (o.a > 0 and 1 or 0)
+    q.W = q.W + a - o.a
+    redis.call('HSET', hash, 'v', o.v, 'n', o.n, 'a', a, 'l', o.lanes, 'c', o.closed, 't', o.t)
+  elseif o.v ~= (tonumber(was[1]) or 0) or o.n ~= (tonumber(was[2]) or 0) then
+    redis.call('HSET', hash, 'v', o.v, 'n', o.n)
+  else
+    return
   end
-  o.limits = limits or { weight = 1 }
-  o.limited = o.limits.interval or o.limits.cap or o.limits.share
-  o.idle = o.a == 0 and o.k == 0
-  state.orgs[id] = o
-  return o
+  if a == 0 and o.lanes == '' then
+    local ahead_ms = math.min(math.max(0, o.v - q.V), state.AHEAD_KEPT_MS)
+    local rate_ms = o.t / 1000 - now.ms
+    redis.call('PEXPIRE', hash, math.ceil(math.max(state.IDLE_KEPT_MS, rate_ms, ahead_ms)))
+  elseif was[1] and o.a == 0 and lanes == '' then
+    redis.call('PERSIST', hash)
+  end
+end
+
+local function save_queue(q)
+  local hash, was = key.queue(q.name), q.was
+  if q.A <= 0 then q.A, q.W = 0, 0 end -- rounding must not pile up
+  if q.V ~= (tonumber(was[1]) or 0) or q.W ~= (tonumber(was[2]) or 0) or q.n ~= (tonumber(was[4]) or 0)
+    or q.waiting ~= (tonumber(was[5]) or 0) then
+    redis.call('HSET', hash, 'V', q.V, 'W', q.W, 'A', q.A, 'n', q.n, 'o', q.waiting)
+  end
+  if q.wake_ms ~= (tonumber(was[7]) or 0) or q.keeper ~= (was[8] or '') then
+    redis.call('HSET', hash, 'wake', q.wake_ms, 'keeper', q.keeper)
+  end
+  for field, number in pairs(q.counts) do
+    number = math.floor(number + 0.5) -- run times have fractions
+    if number ~= 0 then redis.call('HINCRBY', hash, field, number) end
+  end
+  -- The depth mirror grows and shrinks on the right, where stock Celery never pushes; an element of its is not touched.
+  if q.depth < 0 then redis.call('LREM', key.depth(q.name), q.depth, '') end
+  if q.depth > 0 then
+    local empty = {}
+    for i = 1, q.depth do empty[i] = '' end
+    redis.call('RPUSH', key.depth(q.name), unpack(empty))
+  end
 end
 
 function state.flush()
-  for _, o in pairs(state.orgs) do
-    local q, weight = o.queue, o.limits.weight
-    if o.r > 0 or o.n > 0 then -- active: its weight counts, at today's value
-      if o.a == 0 then q.A = q.A + 1 end
-      q.W = q.W + weight - o.a
-      o.a = weight
-    elseif o.a > 0 then
-      q.A = q.A - 1
-      q.W = q.W - o.a
-      o.a = 0
-    end
-    local hash = key.org(q.name, o.name)
-    redis.call('HSET', hash, 'v', fmt(o.v), 'n', o.n, 'r', o.r, 'k', o.k, 'a', fmt(o.a),
-      'c', o.c, 'u', fmt(o.u), 't', fmt(o.t))
-    if o.a == 0 and o.k == 0 then
-      -- Its own time and its rate must outlive it long enough that leaving and coming back gains nothing.
-      redis.call('PEXPIRE', hash, fmt(math.max(600000, math.ceil(o.t / 1000) - now.ms)))
-    elseif o.idle then
-      redis.call('PERSIST', hash)
-    end
-  end
+  for _, send in ipairs(state.unsent) do send() end
   for _, q in pairs(state.queues) do
-    if q.A <= 0 then q.A, q.W = 0, 0 end -- rounding must not pile up
-    local hash = key.queue(q.name)
-    redis.call('HSET', hash, 'V', fmt(q.V), 'W', fmt(q.W), 'A', q.A, 'n', q.n)
-    for field, number in pairs(q.counts) do
-      redis.call('HINCRBY', hash, field, fmt(math.floor(number + 0.5))) -- run times have fractions
-    end
+    for _, o in pairs(q.orgs) do save_org(q, o) end
+    save_queue(q)
   end
 end

@@ -1,41 +1,59 @@
 -- Timers: whatever time alone changes in a queue. An org's due jobs are promoted a few at a time, then the org
 -- goes behind the others, so one org's million due jobs do not keep the rest waiting.
 
---- @include "lib/jobs"
---- @include "lib/rings"
---- @keys timers scheduled job gates
+--- @include "lib/head"
+--- @include "lib/rank"
+--- @include "lib/lanes"
 
 local timers = {}
 
-timers.A_CALL = 64
 timers.AN_ORG = 16
 timers.PROMOTED_A_CALL = 128
 
 function timers.promote(q, name) -- returns how many, and whether the org has more that are due
   local scheduled = key.scheduled(q.name, name)
-  local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', fmt(now.ms), 'WITHSCORES', 'LIMIT', 0, timers.AN_ORG)
-  local o = state.org(q, name)
+  local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now.ms, 'WITHSCORES', 'LIMIT', 0, timers.AN_ORG)
+  local o, tags = state.org(q, name), {}
   for i = 1, #due, 2 do
     local tag = due[i]
-    redis.call('ZREM', scheduled, tag)
-    state.count(q, 'scheduled', -1)
-    local head = jobs.parse(redis.call('GETRANGE', key.job(q.name, tag), 0, jobs.HEAD_BYTES))
-    if head then
-      rings.push(q, o, head.resource, tag, jobs.rank(tonumber(due[i + 1]), head.patience, head.deadline))
+    tags[#tags + 1] = tag
+    local job = head.parse(redis.call('GETRANGE', key.job(q.name, tag), 0, head.BYTES))
+    if job then
+      lanes.push(q, o, job.resource, tag, rank(tonumber(due[i + 1]), job.patience, job.deadline))
     end
   end
-  local next_due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
+  if tags[1] then redis.call('ZREM', scheduled, unpack(tags)) end
+  state.count(q, 'scheduled', -#tags)
+  local next_due = tonumber(redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2])
   if next_due then
-    redis.call('ZADD', key.timers(q.name), fmt(math.max(tonumber(next_due), now.ms)), 's' .. name)
+    redis.call('ZADD', key.timers(q.name), math.max(next_due, now.ms), 's' .. name)
   else
     redis.call('ZREM', key.timers(q.name), 's' .. name)
   end
-  return #due / 2, next_due and tonumber(next_due) <= now.ms
+  return #tags, next_due and next_due <= now.ms
 end
 
-function timers.run(q) -- returns true when more is due than one call handles
-  local due = redis.call('ZRANGEBYSCORE', key.timers(q.name), '-inf', fmt(now.ms), 'LIMIT', 0, timers.A_CALL)
-  local promoted, more = 0, #due == timers.A_CALL
+local function look_again(q, name) -- a closed org, or one whose pause ends now
+  local o = state.org(q, name)
+  limits.of(q, o)
+  if o.pause and not gates.paused_until(o.pause) then
+    redis.call('HDEL', key.gates(q.name), '!' .. name)
+    o.pause = nil
+  end
+  redis.call('ZREM', key.timers(q.name), 'o' .. name)
+  lanes.open(q, o)
+end
+
+local function end_pause(q)
+  redis.call('ZREM', key.timers(q.name), '!')
+  if q.pause and not gates.paused_until(q.pause) then
+    redis.call('HDEL', key.gates(q.name), '!')
+    q.pause, q.bell = nil, true
+  end
+end
+
+function timers.run(q, due) -- returns true when it left some of them for the next call
+  local promoted, more = 0, false
   for _, entry in ipairs(due) do
     local kind, name = entry:sub(1, 1), entry:sub(2)
     if kind == 's' then
@@ -43,14 +61,9 @@ function timers.run(q) -- returns true when more is due than one call handles
       promoted, more = promoted + number, more or rest
       if promoted >= timers.PROMOTED_A_CALL then return true end
     elseif kind == 'o' then
-      local o = state.org(q, name)
-      rings.reopen(q, o)
-      redis.call('ZREM', key.timers(q.name), entry)
+      look_again(q, name)
     else
-      q.pause = false
-      q.bell = true
-      redis.call('HDEL', key.gates(q.name), '!')
-      redis.call('ZREM', key.timers(q.name), entry)
+      end_pause(q)
     end
   end
   return more

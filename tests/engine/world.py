@@ -1,0 +1,145 @@
+"""A store, a clock that stands still, and shorthand for what tests do with both."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import redis
+
+from queueops.engine.rules.envelope import NewJob
+from queueops.engine.store import Store
+from queueops.engine.types import Claim, Leased, Outcome, Settlement
+from tests.support.clock import ManualClock
+
+QUEUE = "standard"
+#: Patience of a job whose test does not care.
+PATIENCE_MS = 1000
+
+
+class World:
+    """The engine under a prefix of its own, and time that moves only by the test's hand."""
+
+    def __init__(self, port: int, prefix: str) -> None:
+        self.client = redis.Redis(port=port)
+        self.store = Store(self.client, prefix=prefix)
+        self.clock = ManualClock()
+        self._numbers = itertools.count(1)
+
+    @property
+    def now(self) -> int:
+        """The time, in ms."""
+        return self.clock.now_ms
+
+    def job(self, org: str = "acme", **fields: Any) -> NewJob:
+        """A job of ``org`` with the next tag: t1, t2, ..."""
+        number = next(self._numbers)
+        known: dict[str, Any] = {
+            "tag": f"t{number:04}", "task_id": f"id{number}", "task": "tasks.work", "message": f"message {number}",
+            "patience_ms": PATIENCE_MS, "first_ms": self.now,
+        }  # fmt: skip
+        return NewJob(org=org, **{**known, **fields})
+
+    def enqueue(self, org: str = "acme", number: int = 1, queue: str = QUEUE, **fields: Any) -> list[NewJob]:
+        """Enqueue so many jobs of ``org`` now."""
+        jobs = [self.job(org, **fields) for _ in range(number)]
+        self.store.enqueue(queue, jobs, now_ms=self.now)
+        return jobs
+
+    def claim(
+        self,
+        free: int = 1,
+        holder: str = "w1",
+        queues: Sequence[str] = (QUEUE,),
+        ahead: int = 0,
+        forget: bool = False,
+    ) -> Claim:
+        """Claim for ``holder``."""
+        number = next(self._numbers)
+        return self.store.claim(queues, free, ahead, holder, number, forget=forget, now_ms=self.now)
+
+    def take(self, free: int = 1, holder: str = "w1", **options: Any) -> list[Leased]:
+        """Claim until the answer is not ``more``; return the jobs."""
+        jobs: list[Leased] = []
+        while len(jobs) < free:
+            claim = self.claim(free - len(jobs), holder, **options)
+            jobs += claim.jobs
+            if not claim.more:
+                break
+        return jobs
+
+    def one(self, holder: str = "w1", **options: Any) -> Leased:
+        """Claim exactly one job."""
+        [job] = self.take(1, holder, **options)
+        return job
+
+    def settle(
+        self,
+        *jobs: Leased,
+        outcome: Outcome = "succeeded",
+        run_ms: float = 100,
+        detail: dict[str, Any] | None = None,
+    ) -> list[str]:
+        """End leases."""
+        items = [Settlement(job.token, outcome, run_ms, detail) for job in jobs]
+        return self.store.settle(items, now_ms=self.now)
+
+    def renew(self, holder: str = "w1", ran: Mapping[str, float] | None = None, **options: Any) -> list[str]:
+        """Renew the leases that ``ran`` names."""
+        options.setdefault("answered", 0)
+        return self.store.renew(holder, ran or {}, now_ms=self.now, **options)
+
+    def beat(self) -> int:
+        """One beat of a worker; returns how many leases it reaped."""
+        return self.store.reap(now_ms=self.now)
+
+    def beat_for(self, seconds: float) -> int:
+        """Let time pass with a beat each second, as a living worker keeps it; returns how many leases were reaped."""
+        reaped = 0
+        for _ in range(int(seconds)):
+            self.clock.advance(seconds=1)
+            reaped += self.beat()
+        return reaped
+
+    def register(self, holder: str = "w1", slots: int = 8, queues: Sequence[str] = (QUEUE,)) -> None:
+        """Register a worker."""
+        info = {
+            "hostname": holder, "pid": 1, "queues": list(queues), "slots": slots, "version": "1", "started_ms": self.now,
+        }  # fmt: skip
+        self.renew(holder, registration=info)
+
+    def org(self, org: str = "acme", queue: str = QUEUE) -> Any:
+        """The picture of one org."""
+        return self.store.org_snapshot(queue, org, now_ms=self.now)
+
+    def queue(self, queue: str = QUEUE) -> Any:
+        """The picture of one queue."""
+        return self.store.queue_snapshot(queue, now_ms=self.now)
+
+    def bell(self, queue: str = QUEUE) -> bool:
+        """Whether the queue's bell was rung since the last call."""
+        return bool(self.client.delete(self.store.key("bell", queue=queue)))
+
+    def keyspace(self) -> dict[str, Any]:
+        """Everything there is, by key without the prefix."""
+        prefix = self.store.prefix.encode()
+        found = {}
+        for key in sorted(self.client.scan_iter(match=prefix + b"*", count=1000)):
+            found[key[len(prefix) :].decode()] = self._value(key)
+        return found
+
+    def _value(self, key: bytes) -> Any:
+        kind = self.client.type(key)
+        if kind == b"string":
+            return self.client.get(key).decode()
+        if kind == b"hash":
+            return {field.decode(): value.decode() for field, value in self.client.hgetall(key).items()}
+        if kind == b"zset":
+            return {name.decode(): score for name, score in self.client.zrange(key, 0, -1, withscores=True)}
+        if kind == b"set":
+            return {member.decode() for member in self.client.smembers(key)}
+        if kind == b"list":
+            return [element.decode() for element in self.client.lrange(key, 0, -1)]
+        assert kind == b"stream", kind
+        return [{f.decode(): v.decode() for f, v in entry.items()} for _, entry in self.client.xrange(key)]
