@@ -42,6 +42,7 @@ OVERRIDDEN: dict[tuple[type, str], str] = {
     (Channel, "_on_connection_disconnect"): "self connection",
     (Channel, "_purge"): "self queue",
     (Channel, "_put"): "self queue message **kwargs",
+    (Channel, "_queue_bind"): "self exchange routing_key pattern queue",
     (Channel, "_size"): "self queue",
     (Channel, "_update_queue_cycle"): "self",
     (Channel, "basic_consume"): "self queue *args **kwargs",
