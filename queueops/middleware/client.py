@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -12,7 +13,6 @@ from celery import Celery, current_app
 from celery.app.amqp import task_message
 from celery.app.task import Task
 from kombu.exceptions import OperationalError
-from kombu.utils.uuid import uuid
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import steps
@@ -30,6 +30,7 @@ from queueops.middleware.publish import (
     unavailable,
 )
 from queueops.middleware.template import Template
+from queueops.transport.messages import new_tags
 
 __all__ = ["Item", "enqueue_many"]
 
@@ -113,6 +114,19 @@ def _item(one: Item | Arguments) -> Item:
     return Item(args, kwargs)
 
 
+def _task_ids(count: int) -> Iterator[str]:
+    # As `uuid4` makes them, with one call of the system for all: a third of what an id costs alone.
+    text = os.urandom(16 * count).hex()
+    for at in range(0, 32 * count, 32):
+        a, b, c, d = (
+            text[at : at + 8],
+            text[at + 8 : at + 12],
+            text[at + 13 : at + 16],
+            text[at + 17 : at + 20],
+        )
+        yield f"{a}-{b}-4{c}-{'89ab'[int(text[at + 16], 16) & 3]}{d}-{text[at + 20 : at + 32]}"
+
+
 class _Batch:
     """What all messages of a call have in common."""
 
@@ -136,13 +150,13 @@ class _Batch:
         inherit(add_custom(self._headers, recorder.custom), self._own)
         self._template: Template | None = None
 
-    def put(self, items: Iterable[Item]) -> list[str]:
+    def put(self, items: list[Item]) -> list[str]:
         """Enqueue a chunk of items; returns their task ids."""
-        hooks = chain().before_publish
+        hooks, count = chain().before_publish, len(items)
         jobs: dict[str, list[NewJob]] = {}
         ids: list[str] = []
-        for item in items:
-            envelope = self._envelope(item)
+        for item, made_id, tag in zip(items, _task_ids(count), new_tags(count), strict=True):
+            envelope = self._envelope(item, item.task_id or made_id)
             for hook in hooks:
                 hook(envelope)
             header_of(envelope)
@@ -150,16 +164,16 @@ class _Batch:
             if template is None or not template.fits(envelope):
                 template = Template(self._app, self._producer, envelope, self._embed, self._options)
                 self._template = template
-            jobs.setdefault(envelope.queue, []).append(template.job(envelope))
+            jobs.setdefault(envelope.queue, []).append(template.job(envelope, tag))
             ids.append(envelope.task_id)
         sent: list[str] = []
         for queue, of_queue in jobs.items():
             self._enqueue(queue, of_queue, sent)
         return ids
 
-    def _envelope(self, item: Item) -> Envelope:
+    def _envelope(self, item: Item, task_id: str) -> Envelope:
         args, kwargs = self._checked(item.args, item.kwargs)
-        amqp, task_id = self._amqp, item.task_id or uuid()
+        amqp = self._amqp
         headers, properties = self._headers.copy(), self._properties.copy()
         headers["id"] = properties["correlation_id"] = task_id
         if self._own_root:

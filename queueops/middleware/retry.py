@@ -46,9 +46,9 @@ class Retry(Middleware):
         if not envelope.plan.ours:
             return
         if not envelope.is_retry:
-            own = own_policy(envelope.options)
-            if own:
-                envelope.header["retry"] = own
+            options = envelope.options
+            if "retry_policy" in options or "attempts" in options:
+                envelope.header["retry"] = own_policy(options)
             return
         attempts = envelope.header.get("attempts")
         retries = envelope.headers["retries"]
@@ -115,8 +115,7 @@ def own_policy(options: Mapping[str, Any]) -> dict[str, Any]:
     own = asdict(given) if isinstance(given, RetryPolicy) else dict(given or ())
     if options.get("attempts") is not None:
         own["attempts"] = options["attempts"]
-    if own:
-        policy_from(own, config().retry_policies["standard"])
+    policy_from(own, config().retry_policies["standard"])
     return own
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
@@ -15,12 +15,14 @@ from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.priority import patience_ms
 from queueops.errors import PayloadTooLarge
 from queueops.middleware.chain import Envelope
-from queueops.transport.messages import new_tag, to_job
+from queueops.transport.messages import to_job
 
 __all__ = ["Template"]
 
 #: kombu's own encoder, made once: making one costs as much as a small message.
 _encode: Callable[[Any], str] = JSONEncoder().encode
+#: What most headers hold and nothing else; the names in them are checked and need no escaping.
+_USUAL = {"first", "org", "resource", "priority"}
 #: Options of a call that steer the publish and do not travel with the message.
 _STEERING = frozenset(
     {
@@ -49,7 +51,7 @@ class Template:
         self._headers = dict(envelope.headers)
         self._properties = dict(envelope.properties)
         self._own_root = envelope.headers["root_id"] == envelope.task_id
-        self._embed = embed
+        self._embed, self._embed_text = embed, _encode(embed)
         self._producer = producer
         self._serializer = options.get("serializer") or app.conf.task_serializer
         self._compression = options.get("compression") or app.conf.task_compression
@@ -58,7 +60,7 @@ class Template:
         # What the transport makes of it also says when it is due and how long it may run.
         self._limit = producer.channel.max_payload_bytes
         self._job = to_job(message, limit=self._limit)
-        self._text = _with_holes(message, own_root=self._own_root)
+        self._pieces, self._holes = _with_holes(message, own_root=self._own_root)
 
     def fits(self, envelope: Envelope) -> bool:
         """Whether the members have made of this envelope what they made of the first one."""
@@ -69,22 +71,27 @@ class Template:
         headers["argsrepr"], headers["kwargsrepr"] = given["argsrepr"], given["kwargsrepr"]
         return given == headers and envelope.properties == properties and envelope.queue == self._queue
 
-    def job(self, envelope: Envelope) -> NewJob:
-        """Return the job of an envelope that fits.
+    def job(self, envelope: Envelope, tag: str) -> NewJob:
+        """Return the job of an envelope that fits, under a tag of `new_tags`.
 
         Raises:
             PayloadTooLarge: its message is larger than the broker takes.
         """
-        header, headers, base, tag = envelope.header, envelope.headers, self._job, new_tag()
-        text = self._text % {
+        header, headers, base = envelope.header, envelope.headers, self._job
+        filling = {
             "id": quoted(envelope.task_id),
             "tag": f'"{tag}"',
             "body": f'"{self._body(envelope)}"',
             "argsrepr": quoted(headers["argsrepr"]),
             "kwargsrepr": quoted(headers["kwargsrepr"]),
-            "priority": envelope.priority,
-            "header": _encode(header),
+            "priority": str(envelope.priority),
+            "header": _header_text(header),
         }
+        # Joining pieces takes a fifth of the time that formatting the whole text takes.
+        pieces = self._pieces.copy()
+        for at, name in self._holes:
+            pieces[at] = filling[name]
+        text = "".join(pieces)
         # The text is ASCII: every part was written by a JSON encoder or is base64.
         if len(text) > self._limit:
             raise PayloadTooLarge(len(text), self._limit)
@@ -105,9 +112,11 @@ class Template:
         )
 
     def _body(self, envelope: Envelope) -> str:
-        parts = (envelope.args, envelope.kwargs, self._embed)
         if self._plain:
-            return b64encode(_encode(parts).encode()).decode()
+            kwargs = _encode(envelope.kwargs) if envelope.kwargs else "{}"
+            text = f"[{_encode(envelope.args)}, {kwargs}, {self._embed_text}]"
+            return b2a_base64(text.encode(), newline=False).decode()
+        parts = (envelope.args, envelope.kwargs, self._embed)
         body, _, _ = self._producer._prepare(parts, self._serializer, None, None, self._compression, {})
         channel = self._producer.channel
         encoded: str = channel.encode_body(body, channel.body_encoding)[0]
@@ -134,7 +143,20 @@ class Template:
         return message
 
 
-def _with_holes(message: dict[str, Any], *, own_root: bool) -> str:
+def _header_text(header: dict[str, Any]) -> str:
+    if header.keys() == _USUAL:
+        first, org, resource, priority = (
+            header["first"],
+            header["org"],
+            header["resource"],
+            header["priority"],
+        )
+        return f'{{"first": {first}, "org": "{org}", "resource": "{resource}", "priority": {priority}}}'
+    return _encode(header)
+
+
+def _with_holes(message: dict[str, Any], *, own_root: bool) -> tuple[list[str], list[tuple[int, str]]]:
+    """Return the message's text in pieces, and which of them are holes for what."""
     # A mark that nobody else can have written, so that only our own marks become holes.
     mark = uuid4().hex
     names = ("id", "tag", "body", "argsrepr", "kwargsrepr", "priority", "header")
@@ -155,4 +177,5 @@ def _with_holes(message: dict[str, Any], *, own_root: bool) -> str:
         "priority": hole["priority"],
     }
     text = dumps({**message, "body": hole["body"], "headers": headers, "properties": properties})
-    return re.sub(f'"{mark}-(\\w+)"', r"%(\1)s", text.replace("%", "%%"))
+    pieces = re.split(f'"{mark}-(\\w+)"', text)
+    return pieces, [(at, pieces[at]) for at in range(1, len(pieces), 2)]
