@@ -10,7 +10,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from queueops.errors import BrokerUnavailable, ConfigurationError
+from queueops.errors import BrokerUnavailable, ConfigurationError, LimitInvalid
 
 __all__ = ["check_broker", "check_database", "check_settings"]
 
@@ -19,6 +19,7 @@ __all__ = ["check_broker", "check_database", "check_settings"]
 def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """Errors of the QUEUEOPS setting, and combinations in it that do not do what they look like."""
     from queueops.conf import config
+    from queueops.engine.rules.gates import Limits
     from queueops.middleware.chain import chain
 
     try:
@@ -46,6 +47,12 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
                 Error(told, hint="Write a name, or escape its special characters.", id="queueops.E003")
             )
     for name, queue in found.queues.items():
+        try:
+            # A burst is looked at beside some rate; that it has none of its own is W001.
+            Limits(**{"rpm": 60.0, **queue.limits})  # type: ignore[arg-type]
+        except LimitInvalid as error:
+            told = f"The limits of queue {name} are refused by the broker: {error}."
+            messages.append(Error(told, hint='Mend "limits" in QUEUEOPS["QUEUES"].', id="queueops.E005"))
         if "burst" in queue.limits and "rpm" not in queue.limits:
             told = f"Queue {name} has a burst and no rate, so the burst does nothing."
             messages.append(Warning(told, hint='Set "rpm" beside it, or take it away.', id="queueops.W001"))

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from queueops.admin import pretty
 from queueops.admin.edit import EditMixin
 from queueops.admin.filters import PARAMETERS, AgeFilter, FingerprintFilter, StatusFilter, values_filter
-from queueops.admin.operate import VERBS, OperateMixin
+from queueops.admin.operate import VERBS, OperateMixin, Verb
 from queueops.admin.paginator import BoundedPaginator, bounded_count
 from queueops.admin.search import HELP, search
 from queueops.admin.selection import Selection
@@ -132,7 +132,7 @@ class DeadLetterAdmin(EditMixin, OperateMixin, Base):
                 "groups": _groups(found) if found.result_count else [],
                 "grouped": _GROUPED,
                 "matching": Selection.url_query(None, query),
-                "offered": [verb for verb in VERBS.values() if request.user.has_perm(verb.permission)],
+                "offered": _offered(request),
             }
         return response
 
@@ -246,6 +246,14 @@ class DeadLetterAdmin(EditMixin, OperateMixin, Base):
     @staticmethod
     def _has_line(letter: DeadLetter) -> bool:
         return bool(letter.replay_number) or letter.status == LetterStatus.REPLAYED
+
+
+def _offered(request: HttpRequest) -> list[Verb]:
+    """The verbs on all that match; none where the list shows only what is closed."""
+    if request.GET.get("status") in (LetterStatus.REPLAYED, LetterStatus.DISCARDED):
+        return []
+    verbs = (VERBS["replay"], VERBS["discard"])
+    return [verb for verb in verbs if request.user.has_perm(verb.permission)]
 
 
 def _payload(letter: DeadLetter) -> dict[str, Any]:

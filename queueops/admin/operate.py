@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-__all__ = ["VERBS", "OperateMixin"]
+__all__ = ["VERBS", "OperateMixin", "Verb"]
 
 #: Seconds that one request works; then the page shows the progress and asks for the next piece.
 PIECE_SECONDS = 5.0

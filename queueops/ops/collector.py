@@ -26,6 +26,9 @@ logger = logging.getLogger("queueops.dead_letters")
 #: The tag that a replay gives its job: which letter, and which replay of its line.
 REPLAY_TAG = re.compile(r"\Areplay-(\d{1,18})-(\d{1,9})-[0-9a-f]+\Z")
 
+#: What a database, or its driver, raises for a value that it does not take.
+_REFUSED = (DataError, OverflowError, TypeError, ValueError)
+
 _BATCHES = 25
 
 
@@ -64,7 +67,7 @@ def _save(alias: str, entries: Sequence[DeadEntry]) -> None:
     try:
         with transaction.atomic(using=alias):
             DeadLetter.objects.using(alias).bulk_create(letters, ignore_conflicts=True, batch_size=50)
-    except DataError:
+    except _REFUSED:
         # One row that the database refuses must not hold back the others, now or ever.
         for letter, entry in zip(letters, entries, strict=True):
             _save_alone(alias, letter, entry)
@@ -74,7 +77,7 @@ def _save_alone(alias: str, letter: DeadLetter, entry: DeadEntry) -> None:
     try:
         with transaction.atomic(using=alias):
             DeadLetter.objects.using(alias).bulk_create([letter], ignore_conflicts=True)
-    except DataError as refused:
+    except _REFUSED as refused:
         bare = _bare(entry, f"The database refused this letter's details: {refused}")
         DeadLetter.objects.using(alias).bulk_create([bare], ignore_conflicts=True)
 
@@ -131,10 +134,10 @@ def _full(entry: DeadEntry) -> DeadLetter:
     letter.traceback = storable.text(traceback)
     letter.fingerprint = fingerprint(entry.task, error or letter.reason, told, traceback)
     letter.attempts = storable.document(attempts)
-    letter.attempt_count = max(int(attempts[-1].get("n") or 1), 1)
-    letter.deliveries = max(int(entry.deliveries or 1), 1)
+    letter.attempt_count = storable.whole(attempts[-1].get("n"), 1)
+    letter.deliveries = storable.whole(entry.deliveries, 1)
     letter.worker = storable.line(detail.get("worker"))
-    letter.run_ms = max(int(detail.get("run_ms") or 0), 0)
+    letter.run_ms = storable.whole(detail.get("run_ms"), most=2**53)
     letter.origin_id, letter.replay_number = _replayed_from(entry, message)
     return letter
 
@@ -168,7 +171,7 @@ def _replayed_from(entry: DeadEntry, message: messages.Message | None) -> tuple[
     """The letter whose replay died here, for `_link` to put its line's first in place, and which replay."""
     replay = message.own.get("replay") if message else None
     if isinstance(replay, dict) and isinstance(replay.get("letter"), int) and 0 < replay["letter"] < 2**63:
-        return replay["letter"], int(replay.get("n") or 1)
+        return replay["letter"], storable.whole(replay.get("n"), 1)
     # A message that was replayed unchanged, byte by byte, carries its lineage in its tag alone.
     found = REPLAY_TAG.match(entry.tag)
     return (int(found[1]), int(found[2])) if found else (None, 0)

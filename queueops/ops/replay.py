@@ -64,7 +64,7 @@ def replay_batch(
         published: list[int] = []
         refused: list[Refusal] = []
         alone = 0
-        for letter in parked.order_by("died_at", "id"):
+        for letter in parked.defer("args", "kwargs", "traceback", "attempts").order_by("died_at", "id"):
             try:
                 job, lonely = job_of(letter, arguments)
             # A header can hold anything; one letter must not keep the others from being replayed.

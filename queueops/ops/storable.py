@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["at", "document", "encoded", "line", "text"]
+__all__ = ["at", "document", "encoded", "line", "text", "whole"]
 
 
 def text(value: object) -> str:
@@ -39,6 +39,11 @@ def document(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [document(item) for item in value]
     return value
+
+
+def whole(value: Any, least: int = 0, most: int = 2**31 - 1) -> int:
+    """A whole number that fits its column; nothing counts as `least`. Raises ValueError for no number."""
+    return min(max(int(value or 0), least), most)
 
 
 def at(milliseconds: int | float | None) -> datetime | None:

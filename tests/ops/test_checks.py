@@ -29,6 +29,7 @@ def ids(messages: list[CheckMessage]) -> list[str | None]:
         ({"MIDDLEWARE": ["builtins.dict"]}, ["queueops.E002"]),
         ({"MASK_KEYS": ["to(ken"]}, ["queueops.E003"]),
         ({"QUEUES": {"bulk": {"limits": {"burst": 5}}}}, ["queueops.W001"]),
+        ({"QUEUES": {"bulk": {"limits": {"weight": 5000}}}}, ["queueops.E005"]),
         (
             {"MIDDLEWARE": [], "QUEUES": {"bulk": {"limits": {"rpm": 5, "weight": 2}}}},
             ["queueops.W002", "queueops.W002"],

@@ -69,19 +69,27 @@ def test_values_that_postgres_refuses_do_not_stop_the_collector(app: Celery, sto
 def test_a_row_that_postgres_still_refuses_is_kept_bare_and_the_others_whole(
     app: Celery, store: Store
 ) -> None:
-    store.enqueue("bulk", [NewJob("far", "id", "shop.deliver", "acme", "{}")])
-    # A run time no column holds: nobody writes it, and the letters beside it must not wait for it.
-    far = letters.claim(store, "bulk")
-    store.settle([letters.dead(far, {"run_ms": 10**30})])
-    letters.publish(app, "fine")
-    fine = letters.die(store)
+    # Given a column that is narrower than the collector believes
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE queueops_deadletter ALTER COLUMN worker TYPE varchar(3)")
+    try:
+        letters.publish(app, "odd")
+        odd = letters.claim(store)
+        store.settle([letters.dead(odd, {"worker": "much too long"})])
+        letters.publish(app, "fine")
+        fine = letters.claim(store)
+        store.settle([letters.dead(fine, {"worker": "w"})])
 
-    assert dead_letters.collect(store) == 2
+        assert dead_letters.collect(store) == 2
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE queueops_deadletter ALTER COLUMN worker TYPE varchar(255)")
 
     by_token = {letter.lease_token: letter for letter in DeadLetter.objects.all()}
     assert by_token[fine.token].args == ["fine"]
-    assert "refused this letter's details" in by_token[far.token].error_message
-    assert by_token[far.token].task == "shop.deliver"
+    assert "refused this letter's details" in by_token[odd.token].error_message
+    assert by_token[odd.token].raw_message == odd.message
+    assert dead_letters.replay(ACTOR, [by_token[odd.token].pk]).count == 1
 
 
 def test_letters_wait_in_the_broker_while_the_database_is_away(
