@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -18,17 +18,15 @@ from django.utils.safestring import SafeString
 from queueops.admin import pretty
 from queueops.admin.edit import EditMixin
 from queueops.admin.filters import PARAMETERS, AgeFilter, FingerprintFilter, StatusFilter, values_filter
+from queueops.admin.groups import GROUPED, groups
+from queueops.admin.letter_page import HEAVY, letter_context
 from queueops.admin.operate import VERBS, OperateMixin, Verb
-from queueops.admin.paginator import BoundedPaginator, bounded_count
+from queueops.admin.paginator import BoundedPaginator
 from queueops.admin.search import HELP, search
 from queueops.admin.selection import Selection
 from queueops.engine.rules.states import LetterStatus
-from queueops.errors import InvalidMessage
-from queueops.models import REASONS, AuditEntry, DeadLetter
-from queueops.ops import messages as job_messages
+from queueops.models import REASONS, DeadLetter
 from queueops.ops import permissions
-from queueops.ops.masking import mask_text
-from queueops.ops.permissions import Actor
 
 __all__ = ["DeadLetterAdmin"]
 
@@ -37,17 +35,12 @@ if TYPE_CHECKING:
 else:
     Base = admin.ModelAdmin
 
-#: Columns with whole payloads, which no list shows.
-_HEAVY = ("message", "args", "kwargs", "traceback", "attempts")
-_GROUPED = 1_000
-_GROUPS = 5
-
 
 class LetterList(ChangeList):
     """The list without the columns it does not show."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[DeadLetter]:
-        return super().get_queryset(request, exclude_parameters).defer(*_HEAVY)
+        return super().get_queryset(request, exclude_parameters).defer(*HEAVY)
 
 
 @admin.register(DeadLetter)
@@ -129,8 +122,8 @@ class DeadLetterAdmin(EditMixin, OperateMixin, Base):
             found = response.context_data["cl"]
             query = found.get_query_string().removeprefix("?")
             response.context_data |= {
-                "groups": _groups(found) if found.result_count else [],
-                "grouped": _GROUPED,
+                "groups": groups(found) if found.result_count else [],
+                "grouped": GROUPED,
                 "matching": Selection.url_query(None, query),
                 "offered": _offered(request),
             }
@@ -215,37 +208,8 @@ class DeadLetterAdmin(EditMixin, OperateMixin, Base):
             messages.warning(request, f"There is no letter {object_id}; it may have been purged.")
             return HttpResponseRedirect(self.url("changelist"))
         if not self.has_view_permission(request, letter):
-            Actor.of(request.user, AuditEntry.Surface.ADMIN).require("queueops.view_deadletter")
-        return self.page(request, "letter.html", self._letter(request, letter))
-
-    def _letter(self, request: HttpRequest, letter: DeadLetter) -> dict[str, Any]:
-        user = request.user
-        parked = letter.status == LetterStatus.PARKED
-        context: dict[str, Any] = {
-            "letter": letter,
-            "title": letter.task or "Unreadable message",
-            "died": pretty.ago(letter.died_at),
-            "history": pretty.history(letter),
-            "traceback": pretty.traceback(letter.traceback),
-            "told": mask_text(letter.error_message),
-            "line": list(DeadLetter.objects.line_of(letter).defer(*_HEAVY)[:50])
-            if self._has_line(letter)
-            else [],
-            "alike": bounded_count(DeadLetter.objects.filter(fingerprint=letter.fingerprint), 999),
-            "may_replay": parked and user.has_perm(permissions.REPLAY),
-            "may_discard": parked and user.has_perm(permissions.DISCARD),
-            "may_edit": parked
-            and user.has_perms((permissions.EDIT, permissions.REPLAY, permissions.VIEW_PAYLOAD)),
-            "may_purge": user.has_perm(permissions.PURGE),
-            "may_see": user.has_perm(permissions.VIEW_PAYLOAD),
-        }
-        if context["may_see"]:
-            context |= _payload(letter)
-        return context
-
-    @staticmethod
-    def _has_line(letter: DeadLetter) -> bool:
-        return bool(letter.replay_number) or letter.status == LetterStatus.REPLAYED
+            raise PermissionDenied
+        return self.page(request, "letter.html", letter_context(letter, request.user))
 
 
 def _offered(request: HttpRequest) -> list[Verb]:
@@ -254,48 +218,3 @@ def _offered(request: HttpRequest) -> list[Verb]:
         return []
     verbs = (VERBS["replay"], VERBS["discard"])
     return [verb for verb in verbs if request.user.has_perm(verb.permission)]
-
-
-def _payload(letter: DeadLetter) -> dict[str, Any]:
-    try:
-        message = job_messages.read(letter.raw_message)
-    except InvalidMessage as error:
-        return {"unreadable": str(error), "raw": mask_text(letter.raw_message[:4_000])}
-    # argsrepr and kwargsrepr repeat the payload as text, which no key can mask.
-    headers = {
-        name: value for name, value in message.headers.items() if name not in ("argsrepr", "kwargsrepr")
-    }
-    embed = {name: value for name, value in message.embed.items() if value}
-    return {
-        "args": pretty.json_text(message.args) if message.args else "",
-        "kwargs": pretty.json_text(message.kwargs) if message.kwargs else "",
-        "headers": pretty.json_text(headers),
-        "embed": pretty.json_text(embed) if embed else "",
-        "in_chord": message.in_chord,
-    }
-
-
-def _groups(found: ChangeList) -> list[dict[str, Any]]:
-    """The most frequent errors among the newest letters of the list, with the newest message of each."""
-    newest = found.queryset.order_by("-died_at", "-id").values_list(
-        "fingerprint", "task", "error_class", "reason", "error_message"
-    )[:_GROUPED]
-    counted: Counter[str] = Counter()
-    example: dict[str, tuple[str, str, str]] = {}
-    for fingerprint, task, error, reason, told in newest:
-        counted[fingerprint] += 1
-        example.setdefault(fingerprint, (task, error or reason, told))
-    if len(counted) < 2:
-        return []
-    most = counted.most_common(_GROUPS)
-    return [
-        {
-            "count": count,
-            "share": round(100 * count / most[0][1]),
-            "task": pretty.task_name(example[fingerprint][0]),
-            "error": example[fingerprint][1].rpartition(".")[2],
-            "told": pretty.short(example[fingerprint][2], 110),
-            "query": found.get_query_string({"fingerprint": fingerprint}),
-        }
-        for fingerprint, count in most
-    ]

@@ -11,7 +11,8 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, QueryDict
 from django.utils.dateparse import parse_datetime
 
-from queueops.models import DeadLetter, DeadLetterQuerySet
+from queueops.models import DeadLetter
+from queueops.querysets import DeadLetterQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from django.db.models import Q
 
-from queueops.models import DeadLetterQuerySet
+from queueops.querysets import DeadLetterQuerySet
 
 __all__ = ["Cursor", "pages"]
 

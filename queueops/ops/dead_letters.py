@@ -14,12 +14,13 @@ from django.utils import timezone
 from queueops.conf import config
 from queueops.engine.rules.states import LetterStatus
 from queueops.errors import BrokerUnavailable, ReplayRefused, RetentionRefused
-from queueops.models import DeadLetter, DeadLetterQuerySet
+from queueops.models import DeadLetter
 from queueops.ops import audit, broker, permissions
 from queueops.ops.batches import Cursor, pages
 from queueops.ops.collector import collect, collect_all
 from queueops.ops.permissions import Actor
 from queueops.ops.replay import Arguments, Refusal, replay_batch
+from queueops.querysets import DeadLetterQuerySet
 
 __all__ = [
     "Done",

@@ -1,0 +1,60 @@
+"""Questions to the rows, in the words of the operator."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import connections, models
+
+from queueops.engine.rules.states import LetterStatus
+
+if TYPE_CHECKING:
+    from queueops.models import DeadLetter
+
+__all__ = ["DeadLetterQuerySet", "SteppingQuerySet"]
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class SteppingQuerySet(models.QuerySet[Row]):
+    """Finds the different values of a column without reading the table."""
+
+    def values_of(self, column: str, limit: int = 50) -> list[str]:
+        """The first `limit` different values of an indexed column, in order.
+
+        DISTINCT would read the whole index; this steps from each value to the next one that is larger.
+        """
+        connection = connections[self.db]
+        quote = connection.ops.quote_name
+        field: Any = self.model._meta.get_field(column)
+        table, name = quote(self.model._meta.db_table), quote(field.column)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"WITH RECURSIVE step(value, nth) AS (SELECT MIN({name}), 1 FROM {table} UNION ALL "
+                f"SELECT (SELECT MIN({name}) FROM {table} WHERE {name} > step.value), nth + 1 FROM step "
+                "WHERE step.value IS NOT NULL AND nth < %s) SELECT value FROM step WHERE value IS NOT NULL",
+                [limit],
+            )
+            return [value for (value,) in cursor.fetchall()]
+
+
+class DeadLetterQuerySet(SteppingQuerySet["DeadLetter"]):
+    """Letters in the words of the operator."""
+
+    def parked(self) -> DeadLetterQuerySet:
+        """Letters that nobody has replayed or discarded."""
+        return self.filter(status=LetterStatus.PARKED)
+
+    def died_before(self, moment: datetime) -> DeadLetterQuerySet:
+        """Letters that are older than `moment`."""
+        return self.filter(died_at__lt=moment)
+
+    def died_since(self, moment: datetime) -> DeadLetterQuerySet:
+        """Letters that died at `moment` or later."""
+        return self.filter(died_at__gte=moment)
+
+    def line_of(self, letter: DeadLetter) -> DeadLetterQuerySet:
+        """The letter's line: the first death of its job and the death of each replay, oldest first."""
+        first = letter.origin_id or letter.pk
+        return self.filter(models.Q(pk=first) | models.Q(origin_id=first)).order_by("replay_number", "pk")
