@@ -106,3 +106,36 @@ def test_a_lost_answer_to_a_publish_does_not_double_the_job(stack: Stack) -> Non
     stack.wait_ended(*jobs)
     stack.wait_empty()
     stack.ledger.assert_each_ran_once(jobs)
+
+
+def test_a_lost_answer_to_a_settle_does_not_run_the_job_again(stack: Stack) -> None:
+    proxy = stack.proxy()
+    worker = stack.worker(pool="threads", concurrency=1, broker_url=proxy.broker_url, env=LONG_LEASES)
+    jobs = [f"job-{n}" for n in range(3)]
+    for job in jobs:
+        lost = proxy.lose_reply_to(b"succeeded")
+        stack.enqueue("run", job)
+        assert lost.wait(15), "the settle was sent"
+    stack.wait_ended(*jobs)
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(jobs)
+    assert stack.snapshot().totals["succeeded"] == len(jobs)
+    worker.stop()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_lost_answer_to_a_retry_does_not_double_the_attempt(stack: Stack, pool: str) -> None:
+    """The body's process publishes the next attempt; that publish ends the lease, answered or not."""
+    proxy = stack.proxy()
+    settings = {"RETRY_POLICIES": {"standard": {"base_seconds": 0.5, "cap_seconds": 5}}}
+    worker = stack.worker(
+        pool=pool, concurrency=1, broker_url=proxy.broker_url, env=LONG_LEASES, settings=settings
+    )
+    lost = proxy.lose_reply_to(b'"retries": 1')
+    stack.enqueue("fail", "job", 2)
+    assert lost.wait(15), "the retry was published"
+    stack.wait_ended("job")
+    stack.wait_empty()
+    assert [entry.retries for entry in stack.ledger.of("job")] == [0, 1, 2]
+    assert not stack.dead()
+    worker.stop()

@@ -113,3 +113,14 @@ def test_a_hard_time_limit_with_attempts_left_is_retried(stack: Stack) -> None:
     assert stack.ledger.starts("endless") == 2
     stack.wait_empty()
     worker.stop()
+
+
+def test_a_child_that_dies_after_it_has_published_its_retry_doubles_nothing(stack: Stack) -> None:
+    """The publish of a retry and the end of the lease are one step, so there is nothing to give back."""
+    worker = stack.worker(pool="prefork", concurrency=1)
+    stack.enqueue("retry_and_die", "job")
+    stack.wait_ended("job")
+    stack.wait_empty()
+    stays(lambda: stack.ledger.starts("job") == 2, during=LEASE_SECONDS + 1)
+    assert not stack.dead()
+    worker.stop()

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 
 from celery import Task, shared_task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, Retry
 
 from tests.support.ledger import Ledger
 
@@ -106,6 +106,18 @@ def kill_process(self: Task, job: str) -> None:
     """Die as an out-of-memory kill lets it: the process that runs the body is gone."""
     with recorded(self, job):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(bind=True, name="ledger.retry_and_die")
+def retry_and_die(self: Task, job: str) -> None:
+    """Ask for a retry, and die at the moment it is published; the retry ends well."""
+    with recorded(self, job):
+        if self.request.retries:
+            return
+        try:
+            self.retry(countdown=1)
+        except Retry:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @shared_task(name="ledger.add")
