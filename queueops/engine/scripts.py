@@ -25,6 +25,7 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
+from queueops.engine import wire
 from queueops.engine.keys import lua_key
 
 INCLUDE = re.compile(r'^( *)--- @include "([^"\n]+)"$', re.MULTILINE)
@@ -127,7 +128,7 @@ def digest(name: str) -> str:
 def run(client: redis.Redis, prefix: str, name: str, *args: str | int | float | bytes) -> Any:
     """Run one script; loads it when the server does not know it (a restart, a failover)."""
     try:
-        return client.evalsha(digest(name), 1, prefix, *args)
+        return wire.call(client, "EVALSHA", digest(name), 1, prefix, *args)
     except NoScriptError:
         return client.eval(source(name), 1, prefix, *args)
 

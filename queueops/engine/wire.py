@@ -1,0 +1,54 @@
+"""One command to Redis and back, over a connection of the client's pool, without redis-py's way around it.
+
+redis-py packs arguments one by one through its encoder and wraps each call in clocks, callbacks and statistics.
+For an enqueue of one job that was a quarter of all the publisher's time, for many jobs a fifth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from redis.exceptions import ResponseError
+
+__all__ = ["call", "pack"]
+
+Argument = str | int | float | bytes
+
+
+def pack(args: tuple[Argument, ...]) -> bytes:
+    """Return a command in Redis's protocol."""
+    parts = [b"*%d\r\n" % len(args)]
+    for arg in args:
+        if isinstance(arg, str):
+            data = arg.encode()
+        elif isinstance(arg, bytes):
+            data = arg
+        else:
+            data = repr(arg).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def call(client: redis.Redis, *args: Argument) -> Any:
+    """Send one command and return its answer; raises what redis-py raises, retries as its client would."""
+    if client.connection is not None:
+        # A client that owns a single connection guards it with a lock of its own.
+        return client.execute_command(*args)  # type: ignore[no-untyped-call]
+    pool, packed = client.connection_pool, pack(args)
+    connection: Any = pool.get_connection()
+
+    def exchange() -> Any:
+        connection.send_packed_command([packed])
+        return connection.read_response()
+
+    try:
+        return connection.retry.call_with_retry(exchange, lambda error: connection.disconnect())
+    except ResponseError:
+        raise
+    except BaseException:
+        # An answer that nobody has read would be taken for that of the next command.
+        connection.disconnect()
+        raise
+    finally:
+        pool.release(connection)
