@@ -1,7 +1,7 @@
 """One command to Redis and back, over a connection of the client's pool, without redis-py's way around it.
 
-redis-py packs arguments one by one through its encoder and wraps each call in clocks, callbacks and statistics.
-For an enqueue of one job that was a quarter of all the publisher's time, for many jobs a fifth.
+redis-py packs arguments one by one through its encoder and wraps each call in clocks, callbacks and
+statistics. For an enqueue of one job that was a quarter of all the publisher's time, for many jobs a fifth.
 """
 
 from __future__ import annotations
