@@ -82,6 +82,7 @@ class Channel(stock.Channel):
         self._wake: native.Wake | None = None
         self._own_buffer: deque[Leased] = deque()
         self._turn: dict[str, float] = {}
+        self._active: list[str] | None = None
         self._repeated = False
         super().__init__(*args, **kwargs)
         self.store = Store(
@@ -253,7 +254,15 @@ class Channel(stock.Channel):
             self._turn[queues[0]] -= sum(weights.values())
         return queues, False
 
+    @property
+    def active_queues(self) -> list[str]:
+        """Queues that are consumed, without those of fanout exchanges; asked several times a loop turn."""
+        if self._active is None:
+            self._active = super().active_queues
+        return self._active
+
     def _update_queue_cycle(self) -> None:
+        self._active = None
         # Only replies are popped from lists; stock must never pop an element of the depth mirror.
         self._queue_cycle.update([queue for queue in self.active_queues if is_reply(queue)])
 
@@ -268,11 +277,11 @@ class Channel(stock.Channel):
             return
         self._turn["reply"] = 0.0
         free, ahead = self._wanted()
-        if free + ahead == 0:
-            return
         if self._consumption is None:
             self._consumption = Consumption(self.store, self.holder)
         consumption, connection = self._consumption, self.client.connection
+        if not free and (not ahead or consumption.sated == self.holder.ended_total):
+            return
         self._in_poll, self._brpop_sent_at = connection, stock.monotonic()
         if consumption.rest is not None:
             consumption.send_bell(connection, [queue for queue in queues if not is_reply(queue)])

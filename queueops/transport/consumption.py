@@ -25,13 +25,14 @@ from queueops.transport.holder import Holder
 class Exchange:
     """One question on the socket and what is needed to read its answer."""
 
-    __slots__ = ("bell", "number", "settles")
+    __slots__ = ("bell", "free", "number", "settles")
 
     def __init__(
-        self, *, bell: bool = False, number: int = 0, settles: list[Settlement] | None = None
+        self, *, bell: bool = False, number: int = 0, free: int = 0, settles: list[Settlement] | None = None
     ) -> None:
         self.bell = bell
         self.number = number
+        self.free = free
         self.settles = settles or []
 
 
@@ -44,13 +45,15 @@ class Consumption:
         self.pending: Exchange | None = None
         #: Seconds to wait for the bell before the next claim; ``None``: claim at once.
         self.rest: float | None = None
+        #: Jobs that had ended when a claim for no free slot found nothing: another is of use after the next.
+        self.sated = -1
 
     def send_claim(self, connection: Any, queues: Sequence[str], free: int, ahead: int, forget: bool) -> None:
         """Send the settles that wait and a claim."""
         store, holder = self.store, self.holder
         number = holder.open_claim()
         settles = holder.take_settles(STEP)
-        self.pending = Exchange(number=number, settles=settles)
+        self.pending = Exchange(number=number, free=free, settles=settles)
         commands: list[tuple[Any, ...]] = []
         if settles:
             commands.append(
@@ -94,7 +97,11 @@ class Consumption:
         self.pending = None
         self.holder.close_claim(exchange.number, claim.jobs)
         if not claim.jobs and not claim.more:
-            self.rest = claim.wait_ms / 1000
+            if exchange.free:
+                self.rest = claim.wait_ms / 1000
+            else:
+                # Not the bell: it would block the socket, and the next slot that is freed must claim at once.
+                self.sated = self.holder.ended_total
         return claim
 
     def broken(self) -> None:

@@ -280,6 +280,13 @@ def holders() -> list[Holder]:
     return list(_holders.values())
 
 
+def retire(holder: Holder) -> None:
+    """Forget a holder whose worker has left; the next worker of this process gets a fresh one."""
+    with _guard:
+        for broker in [broker for broker, known in _holders.items() if known is holder]:
+            del _holders[broker]
+
+
 def _after_fork_in_child() -> None:
     # The parent's leases are the parent's: a pool child never renews or settles them.
     global _guard

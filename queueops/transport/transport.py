@@ -13,7 +13,7 @@ from queueops import __version__
 from queueops.transport.beat import LeaseThread
 from queueops.transport.channel import Channel as LeaseChannel
 from queueops.transport.channel import SentinelChannel
-from queueops.transport.holder import Holder
+from queueops.transport.holder import Holder, retire
 
 _threads: dict[str, LeaseThread] = {}
 
@@ -23,19 +23,33 @@ def lease_thread(holder: Holder) -> LeaseThread | None:
     return _threads.get(holder.name)
 
 
+def end_leases(holder: Holder) -> None:
+    """Settle and release all that ``holder`` has, end its lease thread and forget both."""
+    holder.draining = True
+    thread = _threads.pop(holder.name, None)
+    if thread is not None:
+        thread.stop()
+    retire(holder)
+
+
 class Poller(stock.MultiChannelPoller):
     """kombu's poller; without an event loop it delivers what is buffered before it polls, one message a
     call.
     """
 
-    in_hub = False
+    #: The event loop, when there is one.
+    hub: Any = None
     #: Identifier of the event loop's thread; a slot that is freed there needs no wake-up.
     loop_thread = 0
 
     def on_poll_init(self, poller: Any) -> None:
         """Take over the event loop's poller."""
         self.poller = poller
-        self.in_hub = True
+
+    @property
+    def in_hub(self) -> bool:
+        """Whether an event loop drives this poller; otherwise somebody calls ``drain_events``."""
+        return self.hub is not None
 
     def maybe_restore_messages(self) -> None:
         """Nothing: leases expire in the broker."""
@@ -48,13 +62,27 @@ class Poller(stock.MultiChannelPoller):
         super().get(callback, timeout)
 
     def on_poll_start(self) -> None:
-        """Hand over what is buffered, also while the socket waits for the bell; then claim."""
-        if self.in_hub:
-            self.loop_thread = get_ident()
-            for channel in list(self._channels):
-                if channel.active_queues:
+        """Hand over what is buffered, also while the socket waits for the bell; then claim.
+
+        Runs at each turn of the loop, so it leaves out what stock repeats for sockets that are at work.
+        """
+        self.loop_thread = get_ident()
+        for channel in list(self._channels):
+            if channel.active_queues:
+                if self.in_hub:
                     channel.hand_over()
-        super().on_poll_start()
+                if not channel._in_poll:
+                    self._register_BRPOP(channel)
+            if channel.active_fanout_queues and not channel._in_listen:
+                self._register_LISTEN(channel)
+
+    @property
+    def fds(self) -> dict[int, Any]:
+        """The sockets to be polled; in an event loop only those that it does not poll yet."""
+        found: dict[int, Any] = self._fd_to_chan
+        return (
+            found if self.hub is None else {fd: at for fd, at in found.items() if fd not in self.hub.readers}
+        )
 
     def forget_wake(self, fd: int) -> None:
         """Stop polling a channel's wake-up."""
@@ -99,6 +127,11 @@ class Transport(stock.Transport):
     def driver_version(self) -> str:
         """Return the version of queueops."""
         return __version__
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Have ``loop`` drive the poller."""
+        self.cycle.hub = loop
+        super().register_with_event_loop(connection, loop)
 
     def keep_leases(self, channel: LeaseChannel) -> None:
         """Start the process's lease thread, or let it follow this channel's connection."""

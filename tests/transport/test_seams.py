@@ -65,6 +65,7 @@ OVERRIDDEN: dict[tuple[type, str], str] = {
     (Poller, "maybe_restore_messages"): "self",
     (Poller, "on_poll_init"): "self poller",
     (Poller, "on_poll_start"): "self",
+    (Transport, "register_with_event_loop"): "self connection loop",
     (Transport, "__init__"): "self *args **kwargs",
     (Transport, "driver_version"): "self",
     (Consumer, "cancel_task_queue"): "self queue",
@@ -85,10 +86,12 @@ OVERRIDDEN: dict[tuple[type, str], str] = {
 #: What we read or call, though it has a private name or no promise behind it.
 USED: dict[type, tuple[str, ...]] = {
     stock.Channel: (
-        "_in_poll", "_brpop_sent_at", "_flush_brpop_reauth", "_get_pool", "_create_client", "active_queues",
-        "conn_or_acquire", "global_keyprefix", "_fanout_queues", "pool", "client",
+        "_in_poll", "_in_listen", "_brpop_sent_at", "_flush_brpop_reauth", "_get_pool", "_create_client",
+        "active_queues", "conn_or_acquire", "global_keyprefix", "_fanout_queues", "pool", "client",
     ),
-    stock.MultiChannelPoller: ("_unregister_from_poll", "eventflags", "fds"),
+    stock.MultiChannelPoller: (
+        "_unregister_from_poll", "_register_BRPOP", "_register_LISTEN", "eventflags", "fds",
+    ),
     virtual.QoS: ("_flush",),
     StockRequest: ("_worker_lost_info", "_success_was_stored", "_context", "send_event", "revoked"),
     StockConsumer: ("on_unknown_task",),
