@@ -19,7 +19,7 @@ from queueops.errors import ConfigurationError
 from queueops.middleware.chain import chain
 from queueops.transport.adoption import adopt
 from queueops.transport.holder import Holder, holders
-from queueops.transport.transport import lease_thread
+from queueops.transport.transport import end_leases, lease_thread
 
 logger = get_logger(__name__)
 
@@ -108,6 +108,7 @@ class Leases(bootsteps.StartStopStep):
         holder.queues = tuple(c.app.amqp.queues.consume_from)
         if not first:
             return
+        _ended.clear()  # a process may run one worker after the other, as tests do
         holder.max_jobs = config().max_jobs
         _refuse_eviction(channel.store)
         _publish_queues(channel.store, holder.queues)
@@ -192,6 +193,4 @@ def leave() -> None:
     """Settle and release everything of this process; called when the pool has ended."""
     _ended.set()
     for holder in holders():
-        holder.draining = True
-        if thread := lease_thread(holder):
-            thread.stop()
+        end_leases(holder)
