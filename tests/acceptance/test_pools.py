@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.support.polling import eventually
 from tests.support.stack import Stack
+from tests.support.worker import ROOT, environment
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,18 @@ def test_a_job_longer_than_its_lease_runs_once(stack: Stack, pool: str) -> None:
     stack.ledger.assert_each_ran_once(["long"])
     worker.stop()
     reaper.stop()
+
+
+def test_celerys_testing_worker_runs_again_and_again_in_one_process(stack: Stack) -> None:
+    """A project's own tests start one for each test: the end of one must not be the end of the next."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.apps.twice"],
+        cwd=ROOT,
+        env=environment({"QUEUEOPS_BROKER_URL": stack.broker.broker_url}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split()[-1] == "first,second"
+    stack.wait_empty()
