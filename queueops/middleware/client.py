@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
 
 from celery import Celery, current_app
-from celery.app.amqp import task_message
 from celery.app.task import Task
 from kombu.exceptions import OperationalError
 
-from queueops.engine.rules.envelope import NewJob
-from queueops.engine.store import steps
+from queueops.engine.store import STEP
 from queueops.errors import ConfigurationError, PublishError
-from queueops.middleware.chain import Envelope, chain
-from queueops.middleware.publish import (
-    AMQP,
-    Recorder,
-    add_custom,
-    first_envelope,
-    header_of,
-    inherit,
-    own_options,
-    shown,
-    unavailable,
-)
-from queueops.middleware.template import Template
-from queueops.transport.messages import new_tags
+from queueops.middleware.batch import Batch, Made
+from queueops.middleware.publish import AMQP, unavailable
 
 __all__ = ["Item", "enqueue_many"]
-
-#: Jobs that are made before they are sent: bounds the memory of an endless iterable.
-_CHUNK = 1_000
 
 
 @dataclass(slots=True)
@@ -86,24 +68,49 @@ def enqueue_many(
     used: Celery = app or (current_app if isinstance(task, str) else task._get_app())
     if not isinstance(used.amqp, AMQP):
         raise ConfigurationError("enqueue_many needs an app that queueops.install has seen.")
-    remaining = iter(items)
-    ids: list[str] = []
     with used.producer_or_acquire(options.pop("producer", None)) as producer:
-        batch: _Batch | None = None
         connection = producer.connection
+        sent: list[str] = []
         try:
-            while chunk := [_item(one) for one in islice(remaining, _CHUNK)]:
-                if batch is None:
-                    batch = _Batch(used, name, producer, chunk[0], options)
-                ids += batch.put(chunk)
+            return _pipeline(used, name, producer, iter(items), options, sent)
         except PublishError as error:
-            error.enqueued = (*ids, *error.enqueued)
+            error.enqueued = tuple(sent)
             raise
         except (OperationalError, *connection.recoverable_connection_errors) as error:
-            # Away already when the first message was made, which asks the channel.
             away = unavailable(connection, error)
-            away.enqueued = tuple(ids)
+            away.enqueued = tuple(sent)
             raise away from error
+
+
+def _pipeline(
+    app: Celery,
+    name: str,
+    producer: Any,
+    items: Iterable[Item | Arguments],
+    options: dict[str, Any],
+    sent: list[str],
+) -> list[str]:
+    """Make one step while the one before it is on its way; `sent` tells what the broker has confirmed."""
+    ids: list[str] = []
+    batch: Batch | None = None
+    made: Made | None = None
+    on_its_way: Future[None] | None = None
+    # Leaving the pool waits for the step on its way, also when the next one could not be made: what `sent`
+    # says is then complete. A call of one step starts no thread.
+    with ThreadPoolExecutor(1, "queueops-enqueue") as sender:
+        while chunk := [_item(one) for one in islice(items, STEP)]:
+            if batch is None:
+                batch = Batch(app, name, producer, chunk[0], options)
+            elif made is not None:
+                if on_its_way is not None:
+                    on_its_way.result()
+                on_its_way = sender.submit(batch.send, made, sent)
+            made = batch.make(chunk)
+            ids += made.ids
+        if on_its_way is not None:
+            on_its_way.result()
+        if batch is not None and made is not None:
+            batch.send(made, sent)
     return ids
 
 
@@ -112,114 +119,3 @@ def _item(one: Item | Arguments) -> Item:
         return one
     args, kwargs = one
     return Item(args, kwargs)
-
-
-def _task_ids(count: int) -> Iterator[str]:
-    # As `uuid4` makes them, with one call of the system for all: a third of what an id costs alone.
-    text = os.urandom(16 * count).hex()
-    for at in range(0, 32 * count, 32):
-        a, b, c, d = (
-            text[at : at + 8],
-            text[at + 8 : at + 12],
-            text[at + 13 : at + 16],
-            text[at + 17 : at + 20],
-        )
-        yield f"{a}-{b}-4{c}-{'89ab'[int(text[at + 16], 16) & 3]}{d}-{text[at + 20 : at + 32]}"
-
-
-class _Batch:
-    """What all messages of a call have in common."""
-
-    def __init__(self, app: Celery, name: str, producer: Any, first: Item, options: dict[str, Any]) -> None:
-        task = app._tasks.get(name)
-        recorder = Recorder(producer)
-        # Celery merges the task's options, routes and dates; our sender hands the result to the recorder.
-        send = partial(app.send_task, name) if task is None else task.apply_async
-        send(first.args, first.kwargs, producer=recorder, add_to_parent=False, **options)
-        if recorder.queue is None:
-            raise ConfigurationError("enqueue_many sends to a queue, not to an exchange.")
-        self._app, self._producer, self._task = app, producer, task
-        self._amqp: AMQP = app.amqp
-        self._plan = self._amqp.plan(name)
-        self._queue: str = recorder.queue.name
-        self._options = recorder.options
-        self._own = own_options(self._options)
-        self._headers, self._properties, body, _ = recorder.message
-        self._embed = body[2]
-        self._own_root = self._headers["root_id"] == self._headers["id"]
-        inherit(add_custom(self._headers, recorder.custom), self._own)
-        self._template: Template | None = None
-
-    def put(self, items: list[Item]) -> list[str]:
-        """Enqueue a chunk of items; returns their task ids."""
-        hooks, count = chain().before_publish, len(items)
-        jobs: dict[str, list[NewJob]] = {}
-        ids: list[str] = []
-        for item, made_id, tag in zip(items, _task_ids(count), new_tags(count), strict=True):
-            envelope = self._envelope(item, item.task_id or made_id)
-            for hook in hooks:
-                hook(envelope)
-            header_of(envelope)
-            template = self._template
-            if template is None or not template.fits(envelope):
-                template = Template(self._app, self._producer, envelope, self._embed, self._options)
-                self._template = template
-            jobs.setdefault(envelope.queue, []).append(template.job(envelope, tag))
-            ids.append(envelope.task_id)
-        sent: list[str] = []
-        for queue, of_queue in jobs.items():
-            self._enqueue(queue, of_queue, sent)
-        return ids
-
-    def _envelope(self, item: Item, task_id: str) -> Envelope:
-        args, kwargs = self._checked(item.args, item.kwargs)
-        amqp = self._amqp
-        headers, properties = self._headers.copy(), self._properties.copy()
-        headers["id"] = properties["correlation_id"] = task_id
-        if self._own_root:
-            headers["root_id"] = task_id
-        headers["argsrepr"] = shown(args, amqp.argsrepr_maxsize)
-        headers["kwargsrepr"] = shown(kwargs, amqp.kwargsrepr_maxsize)
-        own = self._own
-        if item.org is not None or item.resource is not None or item.deadline is not None:
-            given = {"org": item.org, "resource": item.resource, "deadline": item.deadline}
-            own = own | {key: value for key, value in given.items() if value is not None}
-        priority = self._options.get("priority") if item.priority is None else item.priority
-        message = task_message(headers, properties, (args, kwargs, self._embed), None)
-        return first_envelope(self._queue, message, own, self._plan, priority)
-
-    def _checked(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        if not isinstance(args, list | tuple) or not isinstance(kwargs, Mapping):
-            raise TypeError("The arguments of a task are a list or tuple, and a mapping.")
-        task = self._task
-        if task is not None:
-            if task.typing:
-                task.__header__(*args, **kwargs)
-            if task._dump_pydantic_arguments is not None:
-                args, kwargs = task._dump_pydantic_arguments(args, kwargs)
-        return args, kwargs
-
-    def _enqueue(self, queue: str, jobs: list[NewJob], sent: list[str]) -> None:
-        producer = self._producer
-        policy = self._app.conf.task_publish_retry_policy | (self._options.get("retry_policy") or {})
-        again = False
-
-        def put(step: Sequence[NewJob]) -> None:
-            nonlocal again
-            # After an error nobody knows whether the step was enqueued; its tags tell the broker.
-            step = [replace(job, repeated=True) for job in step] if again else step
-            again = True
-            producer.channel.store.enqueue(queue, step)
-
-        try:
-            for step in steps(jobs):
-                again = False
-                producer.connection.ensure(producer, put, **policy)(step)
-                sent += [job.task_id for job in step]
-        except PublishError as error:
-            error.enqueued = tuple(sent)
-            raise
-        except (OperationalError, *producer.connection.recoverable_connection_errors) as error:
-            away = unavailable(producer.connection, error)
-            away.enqueued = tuple(sent)
-            raise away from error

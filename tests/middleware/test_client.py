@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count, islice
@@ -130,7 +131,9 @@ class ByArgument(Middleware):
     """Sends even numbers elsewhere and marks every third message in a header of its own."""
 
     def before_publish(self, envelope: Envelope) -> None:
-        if envelope.args[0] % 2 == 0:
+        if envelope.args[0] < 0:
+            envelope.queue = "nowhere"
+        elif envelope.args[0] % 2 == 0:
             envelope.queue = "bulk"
         if envelope.args[0] % 3 == 0:
             envelope.headers["x-third"] = envelope.args[0]
@@ -147,6 +150,9 @@ def test_members_may_change_single_items(bench: Bench, task: Any, configure: Con
         assert sent.headers.get("x-third") == (None if n % 3 else n)
         assert sent.header.get("note") == (None if n % 3 else "%s")
         assert sent.properties["delivery_info"]["routing_key"] == sent.queue
+    with pytest.raises(UnknownQueue):
+        enqueue_many(task, [Item((1,)), Item((-1,))])
+    assert not bench.claim()
 
 
 def test_publish_signals_are_not_sent(bench: Bench, task: Any) -> None:
@@ -187,6 +193,27 @@ def test_a_mistake_names_itself_and_what_was_enqueued_before_it(bench: Bench, ta
     with pytest.raises(PayloadTooLarge) as refused:
         enqueue_many(task, items)
     assert len(refused.value.enqueued) == bench.store.queue_snapshot("standard").ready == 1_000
+
+
+def test_a_broker_that_goes_away_in_between_tells_what_it_had_confirmed(durable_valkey: Valkey) -> None:
+    bench = Bench(durable_valkey)
+
+    @bench.task
+    def plain(x: int) -> None: ...
+
+    def items() -> Iterator[Item]:
+        for n in range(3_000):
+            if n == 2_100:
+                durable_valkey.kill()
+            yield Item((n,))
+
+    with pytest.raises(BrokerUnavailable) as away:
+        enqueue_many(plain, items())
+    durable_valkey.start()
+    enqueued = away.value.enqueued
+    assert 1_000 <= len(enqueued) <= 2_000
+    assert len(enqueued) % 500 == 0
+    assert bench.store.queue_snapshot("standard").ready in (len(enqueued), len(enqueued) + 500)
 
 
 def test_a_broker_that_is_away_is_a_typed_error(durable_valkey: Valkey) -> None:

@@ -1,0 +1,160 @@
+"""The jobs of one `enqueue_many`: made from one message of Celery's, sent step by step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from celery.app.amqp import task_message
+
+from queueops.engine.rules.envelope import NewJob
+from queueops.errors import ConfigurationError
+from queueops.middleware.chain import Envelope, chain
+from queueops.middleware.publish import (
+    AMQP,
+    Recorder,
+    add_custom,
+    first_envelope,
+    header_of,
+    inherit,
+    own_options,
+    shown,
+)
+from queueops.middleware.template import Template
+from queueops.transport.messages import new_tags
+
+if TYPE_CHECKING:
+    from queueops.middleware.client import Item
+
+__all__ = ["Batch", "Made"]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Jobs that are ready to be sent, by queue, and the task ids in the order of their items."""
+
+    ids: list[str]
+    jobs: dict[str, list[NewJob]]
+
+
+class Batch:
+    """What all messages of a call have in common.
+
+    Args:
+        app: the Celery app.
+        name: the task's name.
+        producer: sends them.
+        first: the first item; Celery builds its message.
+        options: options of the call.
+    """
+
+    def __init__(self, app: Celery, name: str, producer: Any, first: Item, options: dict[str, Any]) -> None:
+        task = app._tasks.get(name)
+        recorder = Recorder(producer)
+        # Celery merges the task's options, routes and dates; our sender hands the result to the recorder.
+        send = partial(app.send_task, name) if task is None else task.apply_async
+        send(first.args, first.kwargs, producer=recorder, add_to_parent=False, **options)
+        if recorder.queue is None:
+            raise ConfigurationError("enqueue_many sends to a queue, not to an exchange.")
+        self._app, self._producer, self._task = app, producer, task
+        self._amqp: AMQP = app.amqp
+        self._plan = self._amqp.plan(name)
+        self._queue: str = recorder.queue.name
+        self._options = recorder.options
+        self._own = own_options(self._options)
+        self._headers, self._properties, body, _ = recorder.message
+        self._embed = body[2]
+        self._own_root = self._headers["root_id"] == self._headers["id"]
+        inherit(add_custom(self._headers, recorder.custom), self._own)
+        self._template: Template | None = None
+
+    def make(self, items: list[Item]) -> Made:
+        """Return the jobs of these items; nothing is sent.
+
+        Raises:
+            PublishError: an item is refused, or a member of the chain refuses it.
+            TypeError: arguments that the task does not take.
+        """
+        hooks, count = chain().before_publish, len(items)
+        made = Made([], {})
+        for item, made_id, tag in zip(items, _task_ids(count), new_tags(count), strict=True):
+            envelope = self._envelope(item, item.task_id or made_id)
+            for hook in hooks:
+                hook(envelope)
+            header_of(envelope)
+            template = self._template
+            if template is None or not template.fits(envelope):
+                template = self._template = self._write(envelope)
+            jobs = made.jobs.get(envelope.queue)
+            if jobs is None:
+                jobs = made.jobs[envelope.queue] = []
+            jobs.append(template.job(envelope, tag))
+            made.ids.append(envelope.task_id)
+        return made
+
+    def send(self, made: Made, sent: list[str]) -> None:
+        """Enqueue what was made, one atomic step for each queue; `sent` gets the ids of each step."""
+        connection = self._producer.connection
+        policy = self._app.conf.task_publish_retry_policy | (self._options.get("retry_policy") or {})
+        for queue, jobs in made.jobs.items():
+            connection.ensure(self._producer, self._put(queue), **policy)(jobs)
+            sent += [job.task_id for job in jobs]
+
+    def _put(self, queue: str) -> Any:
+        again = False
+
+        def put(jobs: Sequence[NewJob]) -> None:
+            nonlocal again
+            # After an error nobody knows whether the step was enqueued; its tags tell the broker.
+            jobs = [replace(job, repeated=True) for job in jobs] if again else jobs
+            again = True
+            self._producer.channel.store.enqueue(queue, jobs)
+
+        return put
+
+    def _write(self, envelope: Envelope) -> Template:
+        if envelope.queue != self._queue:
+            # A member moved it: to a queue that exists, or `UnknownQueue` is raised.
+            self._amqp.queues[envelope.queue]
+        return Template(self._app, self._producer, envelope, self._embed, self._options)
+
+    def _envelope(self, item: Item, task_id: str) -> Envelope:
+        args, kwargs = self._checked(item.args, item.kwargs)
+        amqp = self._amqp
+        headers, properties = self._headers.copy(), self._properties.copy()
+        headers["id"] = properties["correlation_id"] = task_id
+        if self._own_root:
+            headers["root_id"] = task_id
+        headers["argsrepr"] = shown(args, amqp.argsrepr_maxsize)
+        headers["kwargsrepr"] = shown(kwargs, amqp.kwargsrepr_maxsize)
+        own = self._own
+        if item.org is not None or item.resource is not None or item.deadline is not None:
+            given = {"org": item.org, "resource": item.resource, "deadline": item.deadline}
+            own = own | {key: value for key, value in given.items() if value is not None}
+        priority = self._options.get("priority") if item.priority is None else item.priority
+        message = task_message(headers, properties, (args, kwargs, self._embed), None)
+        return first_envelope(self._queue, message, own, self._plan, priority)
+
+    def _checked(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        if not isinstance(args, list | tuple) or not isinstance(kwargs, Mapping):
+            raise TypeError("The arguments of a task are a list or tuple, and a mapping.")
+        task = self._task
+        if task is not None:
+            if task.typing:
+                task.__header__(*args, **kwargs)
+            if task._dump_pydantic_arguments is not None:
+                args, kwargs = task._dump_pydantic_arguments(args, kwargs)
+        return args, kwargs
+
+
+def _task_ids(count: int) -> Iterator[str]:
+    # As `uuid4` makes them, with one call of the system for all: a third of what an id costs alone.
+    text = os.urandom(16 * count).hex()
+    for at in range(0, 32 * count, 32):
+        one = text[at : at + 32]
+        variant = "89ab"[int(one[16], 16) & 3]
+        yield f"{one[:8]}-{one[8:12]}-4{one[13:16]}-{variant}{one[17:20]}-{one[20:]}"
