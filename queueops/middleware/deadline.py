@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from celery import current_app
-from celery.utils.time import maybe_make_aware
 
 from queueops.conf import config
 from queueops.errors import ConfigurationError
@@ -56,13 +53,13 @@ def deadline_ms(value: Any) -> int:
     """Return the ms since the epoch that a deadline means.
 
     Args:
-        value: seconds from now (number or timedelta), or a datetime; a naive one is in Celery's time zone.
+        value: seconds from now (number or timedelta), or a datetime; a naive one is UTC, as in Celery's ETA.
 
     Raises:
         ConfigurationError: it is none of these.
     """
     if isinstance(value, datetime):
-        return int(maybe_make_aware(value, current_app.timezone).timestamp() * 1000)
+        return int(value.replace(tzinfo=value.tzinfo or UTC).timestamp() * 1000)
     if isinstance(value, timedelta):
         value = value.total_seconds()
     return int((time.time() + _seconds("deadline", value)) * 1000)

@@ -102,7 +102,7 @@ class Template:
             org=header["org"],
             message=text,
             resource=header["resource"],
-            patience_ms=header.get("patience") or patience_ms(envelope.priority),
+            patience_ms=header["patience"] if "patience" in header else patience_ms(envelope.priority),
             deadline_ms=envelope.deadline_ms,
             due_ms=base.due_ms,
             once=envelope.once,

@@ -102,7 +102,10 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
         org=org,
         message=text,
         resource=resource,
-        patience_ms=patience_ms(meta.get("priority", properties.get("priority", 5))),
+        # A queue that ages its jobs in its own way has said so at the publish.
+        patience_ms=int(meta["patience"])
+        if "patience" in meta
+        else patience_ms(meta.get("priority", properties.get("priority", 5))),
         deadline_ms=int(meta.get("deadline") or 0),
         due_ms=eta_ms(headers.get("eta")),
         once=bool(meta.get("once")),

@@ -98,7 +98,9 @@ def test_a_queue_with_its_own_patience_sends_it_along(bench: Bench, configure: C
     def plain() -> None: ...
 
     plain.delay()
-    assert bench.one().header["patience"] == 5_000
+    sent = bench.one()
+    assert sent.header["patience"] == 5_000
+    assert sent.job.rank_ms == pytest.approx(sent.header["first"] + 5_000, abs=1_000)
 
 
 def test_a_deadline_may_be_seconds_a_span_or_a_moment(bench: Bench) -> None:
