@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import pytest
 
-DETAIL_CHARS = 4_000
+DETAIL_CHARS = 8_000
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

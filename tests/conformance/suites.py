@@ -49,6 +49,7 @@ class Suite:
         file = self._file(tree)
         return [
             *(str(python()), "-m", "pytest", "-q", "--tb=short", "--no-header", "--strict-markers"),
+            *("-o", "verbosity_assertions=2"),  # a whole difference, so that explanations can be held to it
             # The suite's own directory decides the ids, its own conftest files apply, ours do not.
             *("--rootdir", str(file.parent), "--confcutdir", str(file.parent)),
             *("-p", "no:cacheprovider"),
