@@ -73,10 +73,12 @@ def test_a_running_job_is_terminated_by_revoke(stack: Stack) -> None:
 def test_a_worker_stops_and_starts_consuming_by_remote_control(stack: Stack) -> None:
     worker = stack.worker(pool="threads", concurrency=1)
     control = stack.app.control
-    assert control.cancel_consumer("standard", reply=True, destination=[worker.hostname], timeout=3)
+    here = {"reply": True, "destination": [worker.hostname], "timeout": 3}
+    # A worker is ready a moment before it has subscribed to remote control.
+    eventually(lambda: control.cancel_consumer("standard", **here), within=30, what="an answer")
     stack.enqueue("run", "job")
     stays(lambda: stack.ledger.count() == 0, during=1)
-    assert control.add_consumer("standard", reply=True, destination=[worker.hostname], timeout=3)
+    eventually(lambda: control.add_consumer("standard", **here), within=30, what="an answer")
     stack.wait_ended("job")
     stack.wait_empty()
     worker.stop()
