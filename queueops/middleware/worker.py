@@ -59,7 +59,8 @@ class Chores:
             except Exception:
                 logger.exception("Chore %s failed; it is tried again in %g s", chore.name, chore.seconds)
             finally:
-                store.client.delete(lock)
+                # Held until it is due again, or fifty workers would each do it at every interval.
+                store.client.pexpire(lock, max(1, int(chore.seconds * 900)))
 
 
 chores = Chores()
@@ -111,7 +112,6 @@ class Leases(bootsteps.StartStopStep):
         _ended.clear()  # a process may run one worker after the other, as tests do
         holder.max_jobs = config().max_jobs
         _refuse_eviction(channel.store)
-        _publish_queues(channel.store, holder.queues)
         chain().worker_started(channel.store)
         if holder.max_jobs:
             holder.subscribe(lambda: _stop_at(holder))
@@ -126,19 +126,6 @@ def _refuse_eviction(store: Store) -> None:
         raise ConfigurationError(
             f"the broker's maxmemory-policy is {policy}: under pressure it would delete jobs. "
             "Set it to noeviction."
-        )
-
-
-def _publish_queues(store: Store, queues: tuple[str, ...]) -> None:
-    settings = config()
-    for name in queues:
-        queue = settings.queue(name)
-        store.set_queue(
-            name,
-            concurrency=queue.concurrency,
-            fair_by=queue.fair_by,
-            delivery_limit=settings.delivery_limit,
-            exempt_org=settings.default_org,
         )
 
 
