@@ -6,7 +6,7 @@
 -- RETURNS one word a job: 'ready' | 'scheduled' | 'duplicate' | 'stale' (the superseded lease was lost)
 -- COST    O(log jobs) each; the caller sends at most 500
 -- KEEPS   one job per (queue, tag), also two minutes after it ended; a retry replaces its delivery in one step;
---         over maxmemory the first SET is refused, before anything was written
+--         over maxmemory the first SET is refused, before anything was written, unless it is a retry
 
 --- @include "lib/clock"
 --- @include "lib/state"
@@ -40,6 +40,7 @@ local function supersede(token) -- returns false when the lease is no longer the
   local leases, forget = ending()
   local l = leases.find(token)
   if not l then return false end
+  now.drainable() -- it takes out as much as it brings in
   local used = state.queue(l.queue).by_count and 1 or now.ms - l.claimed
   local from = leases.finish(token, l, used)
   forget.job(l.queue, l.tag, l.task_id)

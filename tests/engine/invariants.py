@@ -1,0 +1,107 @@
+"""What must hold between the keys at any time, whatever happened: read from the keyspace, not from the store."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import pytest
+
+from tests.engine.world import World
+
+
+def check(world: World) -> None:
+    """Raise when any two keys disagree."""
+    keys = world.keyspace()
+    lanes, scheduled = _by_queue(keys, "lane"), _by_queue(keys, "scheduled")
+    leases = _leases(keys)
+    for queue in keys.get("qo1:queues", set()):
+        _queue(
+            world,
+            keys,
+            queue,
+            lanes[queue],
+            scheduled[queue],
+            [job for job in leases if job["queue"] == queue],
+        )
+    _jobs(keys, lanes, scheduled, leases)
+
+
+def _by_queue(keys: dict[str, Any], family: str) -> dict[str, dict[tuple[str, ...], dict[str, float]]]:
+    found: dict[str, dict[tuple[str, ...], dict[str, float]]] = defaultdict(dict)
+    for key, members in keys.items():
+        _, name, *fields = key.split(":")[:5] if key.startswith("qo1:") else ("", "")
+        if name == family:
+            found[fields[0]][tuple(fields[1:])] = members
+    return found
+
+
+def _leases(keys: dict[str, Any]) -> list[dict[str, str]]:
+    names = ("queue", "tag", "org", "resource", "task", "task_id")
+    return [
+        {"token": token, **dict(zip(names, record.split("\t"), strict=False))}
+        for key, held in keys.items()
+        if key.startswith("qo1:held:")
+        for token, record in held.items()
+    ]
+
+
+def _queue(
+    world: World, keys: dict[str, Any], queue: str, lanes: dict[Any, Any], scheduled: dict[Any, Any],
+    leases: list[dict[str, str]],
+) -> None:  # fmt: skip
+    state = keys.get(f"qo1:queue:{queue}", {})
+    orgs = {key.split(":")[3]: value for key, value in keys.items() if key.startswith(f"qo1:org:{queue}:")}
+    in_flight = Counter(lease["org"] for lease in leases)
+    of_org: dict[str, set[str]] = defaultdict(set)
+    for resource, org in lanes:
+        of_org[org].add(resource)
+
+    assert sum(element == "" for element in keys.get(queue, [])) == sum(map(len, lanes.values())), (
+        "depth mirror"
+    )
+    assert int(state.get("n", 0)) == len(leases), "slots of the queue"
+    assert int(state.get("scheduled", 0)) == sum(map(len, scheduled.values())), "scheduled"
+    assert int(state.get("o", 0)) == len(of_org), "orgs with ready jobs"
+    active = {}
+    for name, org in orgs.items():
+        assert int(org["n"]) == in_flight[name], f"slots of {name}"
+        resources = org["l"].split(" ")[:-1]
+        assert sorted(resources) == sorted(of_org[name]), f"lanes of {name}"
+        standing = {r for r in resources if name in keys.get(f"qo1:ring:{queue}:{r}", {})}
+        assert standing == (set() if org["c"] else set(resources)), f"rings of {name}"
+        for resource in standing:
+            place = keys[f"qo1:ring:{queue}:{resource}"][name]
+            assert place <= float(org["v"]) + 1e-6, f"{name} stands behind its time in a ring"
+            assert keys[f"qo1:rings:{queue}"][resource] <= place + 1e-6, "a ring's bound is above its head"
+        if org["c"]:
+            end = keys.get(f"qo1:timers:{queue}", {}).get(f"o{name}")
+            assert end is not None, f"{name} is closed without an end"
+            assert resources, f"{name} is closed without a lane"
+            open_now = world.org(name, queue).gate is None
+            assert not open_now or end <= world.now, f"{name} is closed by {org['c']}, which is open"
+        if int(org["n"]) or standing:
+            active[name] = float(org["a"])
+            assert active[name] > 0
+        else:
+            assert float(org["a"]) == 0, f"{name} counts in W"
+    assert set(of_org) <= set(orgs) and set(in_flight) <= set(orgs), "no state of an org with jobs"
+    assert int(state.get("A", 0)) == len(active), "number of active orgs"
+    assert float(state.get("W", 0)) == pytest.approx(sum(active.values()), abs=1e-6), "weight of active orgs"
+    for (org,) in scheduled:
+        assert keys[f"qo1:timers:{queue}"][f"s{org}"] <= min(scheduled[(org,)].values()), (
+            "a due job without a timer"
+        )
+
+
+def _jobs(keys: dict[str, Any], lanes: Any, scheduled: Any, leases: list[dict[str, str]]) -> None:
+    where: Counter[str] = Counter(f"{lease['queue']}:{lease['tag']}" for lease in leases)
+    for family in (lanes, scheduled):
+        for queue, sets in family.items():
+            for members in sets.values():
+                where.update(f"{queue}:{tag}" for tag in members)
+    jobs = {key.removeprefix("qo1:job:") for key in keys if key.startswith("qo1:job:")}
+    assert not {job for job, number in where.items() if number > 1}, "a job in two places"
+    assert set(where) == jobs, "a job without a place, or a place without a job"
+    for entry in keys.get("qo1:ids", {}).values():
+        assert ":".join(entry.split("\t")) in jobs, "an index entry without a job"
