@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.support.clock import ManualClock
 from tests.support.postgres import Postgres
+from tests.support.project import Project, migrate
 from tests.support.stack import Stack
 from tests.support.valkey import Valkey
 
@@ -61,11 +63,48 @@ def durable_stack(durable_valkey: Valkey, ledger_valkey: Valkey, tmp_path: Path)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A real PostgreSQL for the whole run; a test that stops it starts it again."""
+def postgres_server() -> Iterator[Postgres]:
+    """One PostgreSQL for the whole run; take ``postgres``."""
     server = Postgres()
     yield server
     server.close()
+
+
+@pytest.fixture
+def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
+    """The run's PostgreSQL, which a test may stop: it runs again for the next one."""
+    yield postgres_server
+    postgres_server.start()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with all tables, made once and copied for each test."""
+    path = tmp_path_factory.mktemp("migrated") / "db.sqlite3"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: Postgres) -> str:
+    """The name of a PostgreSQL database with all tables, made once and copied for each test."""
+    address = postgres_server.create_database()
+    migrate(address)
+    return address.rpartition("/")[2]
+
+
+@pytest.fixture
+def project(stack: Stack, migrated_sqlite: Path, tmp_path: Path) -> Project:
+    """A Django project on SQLite beside this test's broker."""
+    own = tmp_path / "db.sqlite3"
+    shutil.copy(migrated_sqlite, own)
+    return Project(stack, f"sqlite:///{own}")
+
+
+@pytest.fixture
+def postgres_project(stack: Stack, postgres: Postgres, migrated_postgres: str) -> Project:
+    """The same on PostgreSQL."""
+    return Project(stack, postgres.create_database(like=migrated_postgres))
 
 
 @pytest.fixture

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.polling import eventually, stays
-from tests.support.postgres import Postgres
 from tests.support.project import Project
 from tests.support.stack import Stack
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def project(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Project:
-    if request.param == "sqlite":
-        return Project(stack, f"sqlite:///{tmp_path / 'db.sqlite3'}")
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return Project(stack, postgres.create_database())
-
-
-def test_chains_groups_and_a_chord_of_fifty_give_their_results(project: Project) -> None:
-    stack = project.stack
+@pytest.mark.parametrize("database", ["project", "postgres_project"])
+def test_chains_groups_and_a_chord_of_fifty_give_their_results(
+    stack: Stack, database: str, request: pytest.FixtureRequest
+) -> None:
+    project: Project = request.getfixturevalue(database)
     worker = project.worker(pool="prefork", concurrency=2)
     answer = project.python(
         """
@@ -39,8 +31,7 @@ def test_chains_groups_and_a_chord_of_fifty_give_their_results(project: Project)
     worker.stop()
 
 
-def test_members_of_a_canvas_belong_to_the_org_that_sent_it(stack: Stack, tmp_path: Path) -> None:
-    project = Project(stack, f"sqlite:///{tmp_path / 'db.sqlite3'}")
+def test_members_of_a_canvas_belong_to_the_org_that_sent_it(stack: Stack, project: Project) -> None:
     worker = project.worker(pool="threads", concurrency=4)
     project.python(
         """
@@ -62,8 +53,7 @@ def test_members_of_a_canvas_belong_to_the_org_that_sent_it(stack: Stack, tmp_pa
     worker.stop()
 
 
-def test_a_dead_member_of_a_chain_is_replayed_and_the_chain_goes_on(stack: Stack, tmp_path: Path) -> None:
-    project = Project(stack, f"sqlite:///{tmp_path / 'db.sqlite3'}")
+def test_a_dead_member_of_a_chain_is_replayed_and_the_chain_goes_on(stack: Stack, project: Project) -> None:
     worker = project.worker(pool="threads", concurrency=2)
     project.python(
         """
@@ -79,7 +69,7 @@ def test_a_dead_member_of_a_chain_is_replayed_and_the_chain_goes_on(stack: Stack
         f"""
         from queueops.ops import dead_letters
         from queueops.ops.permissions import Actor
-        answer = dead_letters.replay(Actor.system(), [{letter["pk"]}]).count
+        answer = dead_letters.replay(Actor.system(), [{letter["id"]}]).count
         """
     )
     stack.wait_ended("member", "after")

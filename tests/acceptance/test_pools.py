@@ -8,8 +8,11 @@ import sys
 import pytest
 
 from tests.support.polling import eventually
-from tests.support.stack import Stack
+from tests.support.stack import LEASE_SECONDS, Stack
+from tests.support.valkey import Valkey
 from tests.support.worker import ROOT, environment
+
+POOLS = ("prefork", "threads", "solo", "gevent")
 
 
 @pytest.mark.parametrize(
@@ -41,17 +44,24 @@ def test_a_pool_runs_jobs_and_settles_them(stack: Stack, pool: str, concurrency:
     worker.stop()
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent"])
-def test_a_job_longer_than_its_lease_runs_once(stack: Stack, pool: str) -> None:
-    """Renewals come from a thread of their own, whatever the pool does to the event loop."""
-    worker = stack.worker(pool=pool, concurrency=1)
-    reaper = stack.worker(pool="threads", concurrency=1, queues=["bulk"])
-    stack.enqueue("run", "long", 7)
-    stack.wait_ended("long")
-    stack.wait_empty()
-    stack.ledger.assert_each_ran_once(["long"])
-    worker.stop()
-    reaper.stop()
+def test_a_job_longer_than_its_lease_runs_once_in_every_pool(stack: Stack, ledger_valkey: Valkey) -> None:
+    """Renewals come from a thread of their own, whatever a pool does to the event loop."""
+    # Side by side, each on a broker of its own, with a second worker that would reap what lapses.
+    brokers = [Valkey() for _ in POOLS]
+    stacks = [Stack(broker, ledger_valkey.url, stack.folder) for broker in brokers]
+    try:
+        for pool, own in zip(POOLS, stacks, strict=True):
+            own.enqueue("run", "long", LEASE_SECONDS * 2 + 1)
+            own.start_worker(pool=pool, concurrency=1)
+            own.start_worker(pool="solo", concurrency=1, queues=["bulk"])
+        for own in stacks:
+            own.wait_ended("long", within=40)
+            own.wait_empty()
+            own.ledger.assert_each_ran_once(["long"])
+    finally:
+        for own, broker in zip(stacks, brokers, strict=True):
+            own.close()
+            broker.close()
 
 
 def test_celerys_testing_worker_runs_again_and_again_in_one_process(stack: Stack) -> None:

@@ -56,15 +56,16 @@ def test_a_job_that_kills_its_process_is_delivered_three_times_and_then_dead(sta
 
 def test_a_job_that_kills_the_whole_worker_is_not_delivered_for_ever(stack: Stack) -> None:
     """An out-of-memory kill of the container takes the main process along: only the broker can count."""
+    settings = {"DELIVERY_LIMIT": 2}
     stack.enqueue("hold", "poison", "nobody opens this")
-    for delivery in (1, 2, 3):
-        worker = stack.worker(pool="threads", concurrency=1)
+    for delivery in (1, 2):
+        worker = stack.worker(pool="threads", concurrency=1, settings=settings)
         eventually(lambda n=delivery: stack.ledger.starts("poison") == n, within=LEASE_SECONDS + 12)
         worker.kill()
-    survivor = stack.worker(pool="threads", concurrency=1)
+    survivor = stack.worker(pool="threads", concurrency=1, settings=settings)
     letter = eventually(stack.dead, within=LEASE_SECONDS + 12, what="the dead letter")[0]
-    assert (letter.detail["reason"], letter.deliveries) == ("worker_lost", 3)
-    assert stack.ledger.starts("poison") == 3
+    assert (letter.detail["reason"], letter.deliveries) == ("worker_lost", 2)
+    assert stack.ledger.starts("poison") == 2
     assert stack.is_empty()
     survivor.stop()
 

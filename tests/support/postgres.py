@@ -59,15 +59,17 @@ class Postgres:
         """The address in the form of DATABASE_URL."""
         return f"postgres://{USER}@{HOST}:{self.port}/{database}"
 
-    def create_database(self) -> str:
-        """Make an empty database and return its address."""
+    def create_database(self, like: str = "template1") -> str:
+        """Make a database, empty or with the tables of the one named ``like``, and return its address."""
         name = f"tests_{uuid.uuid4().hex[:8]}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
         return self.url(name)
 
     def start(self) -> None:
-        """Start the server on its port and wait until it answers."""
+        """Start the server on its port and wait until it answers; nothing if it runs."""
+        if self._process is not None:
+            return
         options = {
             "listen_addresses": HOST,
             "port": str(self.port),

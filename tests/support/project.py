@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from typing import Any
+
+import psycopg
 
 from .stack import QUICK, Stack
 from .worker import ROOT, Worker, environment
@@ -14,14 +18,26 @@ from .worker import ROOT, Worker, environment
 APP = "tests.apps.django_ledger"
 
 
+LETTERS = (
+    "SELECT id, task_id, org, task, reason, status, error_class, attempt_count, replay_number "
+    "FROM queueops_deadletter ORDER BY id"
+)
+
+
+def migrate(database_url: str) -> None:
+    """Make the tables of ``tests/apps/settings.py`` in a database."""
+    settings = {"DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "tests.apps.settings"}
+    command = [sys.executable, "-m", "django", "migrate", "-v", "0"]
+    subprocess.run(command, cwd=ROOT, env=environment(settings), check=True, timeout=120)
+
+
 class Project:
-    """``tests/apps/settings.py`` on ``database_url``, migrated; its worker and its code run in processes of
-    their own, so that this one needs no Django."""
+    """``tests/apps/settings.py`` on the migrated ``database_url``; its worker and its code run in processes
+    of their own, so that this one needs no Django."""
 
     def __init__(self, stack: Stack, database_url: str) -> None:
         self.stack = stack
         self.database_url = database_url
-        self.python("from django.core.management import call_command; call_command('migrate', verbosity=0)")
 
     def worker(self, **options: Any) -> Worker:
         """Start a worker of the project and wait until it consumes."""
@@ -53,14 +69,13 @@ class Project:
 
     def letters(self) -> list[dict[str, Any]]:
         """The rows of dead letters, oldest first."""
-        fields = (
-            "'task_id', 'org', 'task', 'reason', 'status', 'error_class', 'attempt_count', 'replay_number'"
-        )
-        return list(
-            self.python(
-                f"""
-                from queueops.models import DeadLetter
-                answer = list(DeadLetter.objects.order_by("pk").values("pk", {fields}))
-                """
-            )
-        )
+        with closing(self._connect()) as connection:
+            cursor = connection.execute(LETTERS)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _connect(self) -> Any:
+        # By SQL and not by a process of the project: tests ask again and again.
+        if self.database_url.startswith("sqlite"):
+            return sqlite3.connect(self.database_url.removeprefix("sqlite:///"), timeout=20)
+        return psycopg.connect(self.database_url, connect_timeout=5)

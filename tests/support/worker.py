@@ -28,6 +28,8 @@ OWN_NAMES = (
     "DATABASE_URL",
     "QUEUES",
     "WORKER",
+    # Many short processes: without the compiled files that the first one leaves each takes twice as long.
+    "PYTHONDONTWRITEBYTECODE",
 )
 
 
