@@ -63,18 +63,11 @@ def durable_stack(durable_valkey: Valkey, ledger_valkey: Valkey, tmp_path: Path)
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
-    """One PostgreSQL for the whole run; take ``postgres``."""
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL for the whole run; a test that stops it starts it again."""
     server = Postgres()
     yield server
     server.close()
-
-
-@pytest.fixture
-def postgres(postgres_server: Postgres) -> Iterator[Postgres]:
-    """The run's PostgreSQL, which a test may stop: it runs again for the next one."""
-    yield postgres_server
-    postgres_server.start()
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +79,9 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: Postgres) -> str:
+def migrated_postgres(postgres: Postgres) -> str:
     """The name of a PostgreSQL database with all tables, made once and copied for each test."""
-    address = postgres_server.create_database()
+    address = postgres.create_database()
     migrate(address)
     return address.rpartition("/")[2]
 
@@ -102,9 +95,10 @@ def project(stack: Stack, migrated_sqlite: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def postgres_project(stack: Stack, postgres: Postgres, migrated_postgres: str) -> Project:
-    """The same on PostgreSQL."""
-    return Project(stack, postgres.create_database(like=migrated_postgres))
+def postgres_project(stack: Stack, postgres: Postgres, migrated_postgres: str) -> Iterator[Project]:
+    """The same on PostgreSQL, which runs again after a test that has stopped it."""
+    yield Project(stack, postgres.create_database(like=migrated_postgres))
+    postgres.start()
 
 
 @pytest.fixture
