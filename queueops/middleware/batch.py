@@ -14,9 +14,7 @@ from celery.app.amqp import task_message
 from queueops.engine.rules.envelope import NewJob
 from queueops.errors import ConfigurationError
 from queueops.middleware.chain import Envelope, chain
-from queueops.middleware.publish import (
-    AMQP,
-    Recorder,
+from queueops.middleware.envelopes import (
     add_custom,
     first_envelope,
     header_of,
@@ -24,6 +22,7 @@ from queueops.middleware.publish import (
     own_options,
     shown,
 )
+from queueops.middleware.publish import AMQP, Recorder
 from queueops.middleware.template import Template
 from queueops.transport.messages import new_tags
 

@@ -7,13 +7,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from celery.app.amqp import Queues as CeleryQueues
+from celery.app.routes import Router as CeleryRouter
 from celery.exceptions import ImproperlyConfigured
 from kombu.entity import Exchange, Queue
 
 from queueops.conf import config
 from queueops.errors import UnknownQueue
 
-__all__ = ["Queues", "Routes", "declared"]
+__all__ = ["Queues", "Router", "Routes", "declared"]
 
 
 class Queues(CeleryQueues):
@@ -56,6 +57,32 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(name, "direct"), name)
 
 
+class Router(CeleryRouter):
+    """Celery's router, shorter where only QUEUEOPS["ROUTES"] can say something."""
+
+    def route(
+        self,
+        options: dict[str, Any],
+        name: str,
+        args: Any = (),
+        kwargs: Any = None,
+        task_type: Any = None,
+    ) -> dict[str, Any]:
+        """Return `options` with the queue: of the call, the task, a route, or the default one."""
+        ours = self.routes[0]
+        if len(self.routes) != 1 or type(ours) is not Routes:
+            routed: dict[str, Any] = super().route(options, name, args, kwargs, task_type)
+            return routed
+        routed = {key: value for key, value in options.items() if value is not None}
+        queue = routed.get("queue") or ours.queue(name)
+        if queue is None:
+            if "exchange" in routed:
+                return routed
+            queue = self.app.amqp.default_queue
+        routed["queue"] = self.queues[queue] if type(queue) is str else queue
+        return routed
+
+
 class Routes:
     """QUEUEOPS["ROUTES"] as a Celery router: task names and globs to queues, the exact name first."""
 
@@ -65,6 +92,11 @@ class Routes:
 
     def __call__(self, name: str, *_: Any, **__: Any) -> dict[str, str] | None:
         """Return the route of the task `name`, None where no pattern fits."""
+        queue = self.queue(name)
+        return None if queue is None else {"queue": queue}
+
+    def queue(self, name: str) -> str | None:
+        """Return the queue of the task `name`, None where no pattern fits."""
         routes = config().routes
         if routes is not self._routes:
             self._routes, self._found = routes, {}
@@ -74,4 +106,4 @@ class Routes:
             queue = self._found[name] = routes.get(name) or next(
                 (queue for glob, queue in routes.items() if fnmatchcase(name, glob)), None
             )
-        return None if queue is None else {"queue": queue}
+        return queue
