@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from celery import Celery, signals
 from kombu import Queue
+from kombu.exceptions import EncodeError
 
-from queueops import Priority
+from queueops import Priority, install
 from queueops.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -20,6 +21,7 @@ from queueops.errors import (
     UnknownQueue,
 )
 from tests.middleware.conftest import Bench, Configure
+from tests.support.proxy import Proxy
 from tests.support.valkey import Valkey
 
 
@@ -392,8 +394,6 @@ def test_settings_of_the_project_win_over_ours(valkey: Valkey, bench: Bench) -> 
         task_default_queue = "bulk"
 
     theirs.config_from_object(Settings)
-    from queueops import install
-
     install(theirs)
     assert theirs.conf.task_acks_late is False
     assert theirs.conf.worker_prefetch_multiplier == 8
@@ -434,3 +434,56 @@ def test_a_forked_process_publishes_on_connections_of_its_own(bench: Bench) -> N
         process.join(30)
         assert process.exitcode == 0
     assert bench.store.queue_snapshot("standard").ready == 61
+
+
+def test_a_publish_whose_answer_is_lost_is_tried_again_under_its_tag(bench: Bench) -> None:
+    @bench.task
+    def plain(x: int) -> None: ...
+
+    proxy = Proxy(bench.valkey.port)
+    app = install(Celery("through", broker=proxy.broker_url, set_as_current=False))
+    app.send_task(plain.name, (1,), ignore_result=True)
+    lost = proxy.lose_reply_to(b"the second")
+    app.send_task(plain.name, ("the second",), argsrepr="the second", ignore_result=True)
+    assert lost.is_set()
+    assert [sent.body[0][0] for sent in bench.claim()] == [1, "the second"], "once each"
+    app.close()
+    proxy.close()
+
+
+def test_what_json_cannot_hold_is_celerys_error(bench: Bench) -> None:
+    @bench.task
+    def plain(x: object) -> None: ...
+
+    with pytest.raises(EncodeError):
+        plain.delay(object())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"x": "1"}, "custom": "property"},
+        {"compression": "gzip"},
+        {"delivery_mode": 1},
+        {"retry": False},
+    ],
+)
+def test_the_long_way_and_the_short_way_send_the_same(bench: Bench, options: dict[str, object]) -> None:
+    @bench.task
+    def plain(x: int) -> None: ...
+
+    def listen(**_: object) -> None: ...
+
+    plain.apply_async((1,), {}, task_id="same", **options)
+    [short] = bench.claim()
+    bench.valkey.flush()
+    signals.before_task_publish.connect(listen)
+    try:
+        plain.apply_async((1,), {}, task_id="same", **options)
+    finally:
+        signals.before_task_publish.disconnect(listen)
+    [long] = bench.claim()
+    for message in (first := short.message), (second := long.message):
+        message["properties"].pop("delivery_tag")
+        message["headers"]["queueops"].pop("first")
+    assert first == second
