@@ -70,6 +70,9 @@ class Batch:
         self._own_root = self._headers["root_id"] == self._headers["id"]
         inherit(add_custom(self._headers, recorder.custom), self._own)
         self._template: Template | None = None
+        self._policy = app.conf.task_publish_retry_policy | (self._options.get("retry_policy") or {})
+        # kombu connects by what stands here, and waits far longer where it finds nothing.
+        producer.connection.transport_options.update(self._policy)
 
     def make(self, items: list[Item]) -> Made:
         """Return the jobs of these items; nothing is sent.
@@ -98,9 +101,8 @@ class Batch:
     def send(self, made: Made, sent: list[str]) -> None:
         """Enqueue what was made, one atomic step for each queue; `sent` gets the ids of each step."""
         connection = self._producer.connection
-        policy = self._app.conf.task_publish_retry_policy | (self._options.get("retry_policy") or {})
         for queue, jobs in made.jobs.items():
-            connection.ensure(self._producer, self._put(queue), **policy)(jobs)
+            connection.ensure(self._producer, self._put(queue), **self._policy)(jobs)
             sent += [job.task_id for job in jobs]
 
     def _put(self, queue: str) -> Any:

@@ -49,8 +49,11 @@ def put(producer: Any, message: Any, queue: str, options: dict[str, Any], serial
         options: the rest of the call's options. After a lost connection `delivery_tag` is among them.
         serializer: the app's.
     """
+    channel = producer._channel
     if (
-        message.sent_event
+        # Not open yet, or not any more: kombu's way connects, within the time that the policy gives.
+        getattr(channel, "closed", True)
+        or message.sent_event
         or type(producer) is not Producer
         or (options.get("serializer") or serializer) != "json"
         or options.get("compression")
@@ -72,7 +75,6 @@ def put(producer: Any, message: Any, queue: str, options: dict[str, Any], serial
         # Celery's way says it in the words that its callers know.
         return False
     try:
-        channel = producer.channel
         prepared = channel.prepare_message(
             body, options["priority"], "application/json", "utf-8", message.headers, properties
         )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from celery import Celery, signals
 
-from queueops import Envelope, Item, Middleware, enqueue_many, org_context
+from queueops import Envelope, Item, Middleware, enqueue_many, install, org_context
 from queueops.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -21,6 +21,7 @@ from queueops.errors import (
     UnknownQueue,
 )
 from tests.middleware.conftest import Bench, Configure
+from tests.support.ports import HOST, free_port
 from tests.support.valkey import Valkey
 
 
@@ -226,6 +227,18 @@ def test_a_broker_that_is_away_is_a_typed_error(durable_valkey: Valkey) -> None:
     durable_valkey.kill()
     with pytest.raises(BrokerUnavailable):
         enqueue_many(plain, [Item((1,))])
+
+
+def test_a_broker_that_never_was_there_is_refused_at_once() -> None:
+    app = install(Celery("nowhere", broker=f"queueops://{HOST}:{free_port()}/0", set_as_current=False))
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailable) as refused:
+        enqueue_many("any", [Item((1,))], app=app)
+    with pytest.raises(BrokerUnavailable):
+        app.send_task("any", (1,))
+    assert time.monotonic() - started < 5
+    assert refused.value.enqueued == ()
+    app.close()
 
 
 def test_an_app_without_queueops_is_refused(valkey: Valkey) -> None:
