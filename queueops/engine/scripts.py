@@ -18,7 +18,7 @@ import functools
 import hashlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any
 
@@ -131,6 +131,19 @@ def run(client: redis.Redis, prefix: str, name: str, *args: str | int | float | 
         return wire.call(client, "EVALSHA", digest(name), 1, prefix, *args)
     except NoScriptError:
         return client.eval(source(name), 1, prefix, *args)
+
+
+def send(client: redis.Redis, prefix: str, name: str, *args: str | int | float | bytes) -> Callable[[], Any]:
+    """Send one script; returns the function that waits for its answer."""
+    receive = wire.send(client, "EVALSHA", digest(name), 1, prefix, *args)
+
+    def answer() -> Any:
+        try:
+            return receive()
+        except NoScriptError:
+            return client.eval(source(name), 1, prefix, *args)
+
+    return answer
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -70,15 +70,34 @@ class Store:
         """
         words: list[str] = []
         for step in steps(jobs):
-            args: list[str | int] = [_at(now_ms), queue]
-            for job in step:
-                args += (job.tag, job.task_id, job.org, job.resource, job.patience_ms, job.deadline_ms, job.due_ms,
-                         "r" if job.repeated else "", job.supersedes, pack(job))  # fmt: skip
             try:
-                words += replies.words(self._run("enqueue", *args))
+                words += replies.words(self._run("enqueue", *self._enqueue_args(queue, step, now_ms)))
             except OutOfMemoryError as error:
                 raise BrokerFull from error
         return words
+
+    def send_jobs(self, queue: str, jobs: Sequence[NewJob]) -> Callable[[], list[str]]:
+        """Send at most :data:`STEP` jobs to ``queue``; returns the function that waits for their words.
+
+        So a caller can make the next jobs while the server takes these. It must call the function, once.
+        """
+        answer = scripts.send(self.client, self.prefix, "enqueue", *self._enqueue_args(queue, jobs, None))
+
+        def words() -> list[str]:
+            try:
+                return replies.words(answer())
+            except OutOfMemoryError as error:
+                raise BrokerFull from error
+
+        return words
+
+    @staticmethod
+    def _enqueue_args(queue: str, jobs: Sequence[NewJob], now_ms: int | None) -> list[str | int]:
+        args: list[str | int] = [_at(now_ms), queue]
+        for job in jobs:
+            args += (job.tag, job.task_id, job.org, job.resource, job.patience_ms, job.deadline_ms, job.due_ms,
+                     "r" if job.repeated else "", job.supersedes, pack(job))  # fmt: skip
+        return args
 
     def claim(
         self, queues: Sequence[str], free: int, ahead: int, holder: str, number: int, *,
@@ -176,16 +195,7 @@ class Store:
         for step in steps(found, 100):
             args: list[str | int | bytes] = [_at(now_ms), queue]
             for source, element, job in step:
-                args += (
-                    source,
-                    element,
-                    job.tag,
-                    job.task_id,
-                    job.org,
-                    job.patience_ms,
-                    job.due_ms,
-                    pack(job),
-                )
+                args += (source, element, job.tag, job.due_ms, pack(job))
             moved += int(self._run("adopt", *args))
         return moved
 

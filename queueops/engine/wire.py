@@ -6,12 +6,13 @@ statistics. For an enqueue of one job that was a quarter of all the publisher's 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import redis
 from redis.exceptions import ResponseError
 
-__all__ = ["call", "pack"]
+__all__ = ["call", "pack", "send"]
 
 Argument = str | int | float | bytes
 
@@ -52,3 +53,31 @@ def call(client: redis.Redis, *args: Argument) -> Any:
         raise
     finally:
         pool.release(connection)
+
+
+def send(client: redis.Redis, *args: Argument) -> Callable[[], Any]:
+    """Send one command; returns the function that waits for its answer, to be called exactly once.
+
+    In between the caller can work while the server does. Nothing is retried: that is the caller's to decide.
+    """
+    pool, packed = client.connection_pool, pack(args)
+    connection: Any = pool.get_connection()
+
+    def receive() -> Any:
+        try:
+            return connection.read_response()
+        except ResponseError:
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+    try:
+        connection.send_packed_command([packed])
+    except BaseException:
+        connection.disconnect()
+        pool.release(connection)
+        raise
+    return receive

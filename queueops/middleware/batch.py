@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from queueops.middleware.envelopes import (
     own_options,
     shown,
 )
-from queueops.middleware.publish import AMQP, Recorder
+from queueops.middleware.publish import AMQP, Recorder, one_try_less
 from queueops.middleware.template import Template
 from queueops.transport.messages import new_tags
 
@@ -70,7 +70,8 @@ class Batch:
         self._own_root = self._headers["root_id"] == self._headers["id"]
         inherit(add_custom(self._headers, recorder.custom), self._own)
         self._template: Template | None = None
-        self._policy = app.conf.task_publish_retry_policy | (self._options.get("retry_policy") or {})
+        self._started: list[tuple[str, list[NewJob], Callable[[], Any] | None]] = []
+        self._policy = {**app.conf.task_publish_retry_policy, **(self._options.get("retry_policy") or {})}
         # kombu connects by what stands here, and waits far longer where it finds nothing.
         producer.connection.transport_options.update(self._policy)
 
@@ -98,24 +99,50 @@ class Batch:
             made.ids.append(envelope.task_id)
         return made
 
-    def send(self, made: Made, sent: list[str]) -> None:
-        """Enqueue what was made, one atomic step for each queue; `sent` gets the ids of each step."""
-        connection = self._producer.connection
+    def start(self, made: Made) -> None:
+        """Send what was made, one atomic step for each queue; `finish` has to be called then."""
+        recoverable = self._producer.connection.recoverable_connection_errors
         for queue, jobs in made.jobs.items():
-            connection.ensure(self._producer, self._put(queue), **self._policy)(jobs)
-            sent += [job.task_id for job in jobs]
+            try:
+                answer = self._producer.channel.store.send_jobs(queue, jobs)
+            except recoverable:
+                answer = None
+            self._started.append((queue, jobs, answer))
 
-    def _put(self, queue: str) -> Any:
-        again = False
+    def finish(self, sent: list[str]) -> None:
+        """Wait for what was started; `sent` gets the ids of each step that the broker has confirmed.
 
-        def put(jobs: Sequence[NewJob]) -> None:
-            nonlocal again
-            # After an error nobody knows whether the step was enqueued; its tags tell the broker.
-            jobs = [replace(job, repeated=True) for job in jobs] if again else jobs
-            again = True
-            self._producer.channel.store.enqueue(queue, jobs)
+        Raises:
+            kombu's or redis-py's errors of a connection that stayed away: the first, after all were tried.
+        """
+        started, self._started = self._started, []
+        failed: Exception | None = None
+        for queue, jobs, answer in started:
+            try:
+                self._wait(queue, jobs, answer)
+            except Exception as error:
+                failed = failed or error
+            else:
+                sent += [job.task_id for job in jobs]
+        if failed is not None:
+            raise failed
 
-        return put
+    def _wait(self, queue: str, jobs: list[NewJob], answer: Callable[[], Any] | None) -> None:
+        connection = self._producer.connection
+        if answer is not None:
+            try:
+                answer()
+            except connection.recoverable_connection_errors:
+                pass
+            else:
+                return
+        # Nobody knows whether the step was enqueued before the connection was lost; its tags tell the broker.
+        repeated = [replace(job, repeated=True) for job in jobs]
+
+        def put() -> None:
+            self._producer.channel.store.enqueue(queue, repeated)
+
+        connection.ensure(self._producer, put, **one_try_less(self._policy))()
 
     def _write(self, envelope: Envelope) -> Template:
         if envelope.queue != self._queue:

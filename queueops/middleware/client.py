@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeAlias
@@ -90,27 +89,24 @@ def _pipeline(
     options: dict[str, Any],
     sent: list[str],
 ) -> list[str]:
-    """Make one step while the one before it is on its way; `sent` tells what the broker has confirmed."""
+    """Make one step while the broker takes the one before; `sent` tells what it has confirmed."""
     ids: list[str] = []
     batch: Batch | None = None
     made: Made | None = None
-    on_its_way: Future[None] | None = None
-    # Leaving the pool waits for the step on its way, also when the next one could not be made: what `sent`
-    # says is then complete. A call of one step starts no thread.
-    with ThreadPoolExecutor(1, "queueops-enqueue") as sender:
-        while chunk := [_item(one) for one in islice(items, STEP)]:
-            if batch is None:
-                batch = Batch(app, name, producer, chunk[0], options)
-            elif made is not None:
-                if on_its_way is not None:
-                    on_its_way.result()
-                on_its_way = sender.submit(batch.send, made, sent)
+    while chunk := [_item(one) for one in islice(items, STEP)]:
+        if batch is None:
+            batch = Batch(app, name, producer, chunk[0], options)
+        if made is not None:
+            batch.start(made)
+        try:
             made = batch.make(chunk)
-            ids += made.ids
-        if on_its_way is not None:
-            on_its_way.result()
-        if batch is not None and made is not None:
-            batch.send(made, sent)
+        finally:
+            # Also when this chunk could not be made: what `sent` says of the one before is then complete.
+            batch.finish(sent)
+        ids += made.ids
+    if batch is not None and made is not None:
+        batch.start(made)
+        batch.finish(sent)
     return ids
 
 

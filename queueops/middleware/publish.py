@@ -156,7 +156,8 @@ def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
                     if direct.put(producer, message, queue.name, options, serializer):
                         return None
                     if "delivery_tag" in options:
-                        options["retry_policy"] = one_try_less(conf, options)
+                        given = options.get("retry_policy") or {}
+                        options["retry_policy"] = one_try_less({**conf.task_publish_retry_policy, **given})
             return send(producer, name, message, exchange, routing_key, queue, **options)
         except BrokerUnavailable:
             raise
@@ -166,9 +167,8 @@ def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
     return send_task_message
 
 
-def one_try_less(conf: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the policy of a publish that has failed once already."""
-    policy = {**conf.task_publish_retry_policy, **(options.get("retry_policy") or {})}
+def one_try_less(policy: dict[str, Any]) -> dict[str, Any]:
+    """Return what is left of a publish's retry policy after it has failed once."""
     tries = policy.get("max_retries")
     return {**policy, "max_retries": None if tries is None else max(0, tries - 1)}
 
