@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from queueops.conf import config
@@ -37,8 +38,13 @@ def _limit_run(envelope: Envelope) -> None:
     if limit == "queue":
         limit = config().queue(envelope.queue).run_limit
     if limit is not None and limit != 0:
-        soft = _seconds("run_limit", limit)
-        envelope.headers["timelimit"] = [hard_limit(soft), soft]
+        envelope.headers["timelimit"] = list(_limits(limit))
+
+
+@lru_cache(maxsize=1_000, typed=True)
+def _limits(limit: Any) -> tuple[float, float]:
+    soft = _seconds("run_limit", limit)
+    return hard_limit(soft), soft
 
 
 def hard_limit(soft: float) -> float:

@@ -93,7 +93,10 @@ class Org(Middleware):
             found = _ambient.get()
         if found is None:
             found = _parent_org()
-        envelope.org = check_org(found) if found is not None else config().default_org
+        if found == "":
+            raise InvalidOrg(found)
+        # Any other name is checked when the header is made, whoever has decided it last.
+        envelope.org = found if found is not None else config().default_org
 
 
 def _from_arguments(argument: tuple[str, int | None], envelope: Envelope) -> Any:
