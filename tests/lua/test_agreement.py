@@ -57,22 +57,26 @@ def test_a_head_packed_by_python_is_read_by_lua(client: redis.Redis, job: NewJob
 def test_a_claim_reads_the_same_of_a_head(client: redis.Redis, job: NewJob) -> None:
     script = expand('--- @include "lib/head"\nreturn { head.for_lease(ARGV[1]) }')
 
-    deliveries, task, task_id, patience, flags, first = client.eval(script, 0, pack(job))
+    deliveries, names, task, task_id, patience, flags, first = client.eval(script, 0, pack(job))
 
     assert (deliveries, task.decode(), task_id.decode()) == (b"00", job.task, job.task_id)
+    assert names.decode().split("\t") == [job.org, job.resource, job.task, job.task_id]
     assert (int(patience), flags, int(first)) == (job.patience_ms, b"o" if job.once else b"", job.first_ms)
 
 
 def test_a_lease_record_is_read_as_it_was_written(client: redis.Redis) -> None:
     script = expand(
         '--- @include "lib/record"\n'
-        "return cjson.encode(record.read(record.write('q', 't', 'org', '', 'a.b', 'id', 1800000001234, 1800000000000,"
-        " 100 / 3, 12.5, 2, 'o')))"
+        "return cjson.encode(record.all(record.read(record.write('q', 't', 'org\\t\\ta.b\\tid', 100 / 3, 12.5,"
+        " '1800000001234', 1800000000000, 2, 'o'))))"
     )
 
-    assert json.loads(client.eval(script, 0)) == {
+    parsed = json.loads(client.eval(script, 0))
+
+    del parsed["rest"]
+    assert parsed == {
         "queue": "q", "tag": "t", "org": "org", "resource": "", "task": "a.b", "task_id": "id",
-        "rank": 1800000001234, "claimed": 1800000000000, "charged": 33.333333333333, "counted": 12.5,
+        "rank": "1800000001234", "claimed": 1800000000000, "charged": 33.333333333333, "counted": 12.5,
         "deliveries": 2, "flags": "o",
     }  # fmt: skip
 

@@ -1,7 +1,7 @@
 -- adopt: move messages that stock Celery left in a list into lanes.
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 queue
---         then 8 a message: list it lies in, its element, tag, task id, org, patience ms, due ms (0 = now), job string
+--         then 5 a message: list it lies in, its element, tag, due ms (0 = now), job string
 -- RETURNS number of messages moved
 -- COST    O(elements left of it in the list) each; the caller sends at most 100
 -- KEEPS   a message is in the list or in a lane, never in both; a due time that is over is when it became ready
@@ -9,30 +9,31 @@
 --- @include "lib/clock"
 --- @include "lib/state"
 --- @include "lib/lanes"
+--- @include "lib/head"
 --- @include "lib/rank"
 
 now.set(ARGV[1])
 local queue, moved = ARGV[2], 0
 local q = state.queue(queue)
 
-local function adopt(list, element, tag, task_id, org, patience, due_ms, job)
+local function adopt(list, element, tag, due_ms, text)
   if redis.call('LREM', P .. list, 1, element) == 0 then return end -- another worker was first
-  if not redis.call('SET', key.job(queue, tag), job, 'NX') then return end -- stock had it twice
-  redis.call('HSET', key.ids(), task_id, queue .. '\t' .. tag)
-  local o = state.org(q, org)
+  if not redis.call('SET', key.job(queue, tag), text, 'NX') then return end -- stock had it twice
+  local job = head.parse(text)
+  redis.call('HSET', key.ids(), job.task_id, queue .. '\t' .. tag)
+  local o = state.org(q, job.org)
   if due_ms > now.ms then
     lanes.schedule(q, o, tag, due_ms)
   else
-    lanes.push(q, o, '', tag, rank(due_ms > 0 and due_ms or now.ms, patience, 0))
+    local since_ms = due_ms > 0 and due_ms or now.ms
+    lanes.push(q, o, job.resource, tag, rank(since_ms, job.patience, job.deadline))
   end
   state.count(q, 'adopted', 1)
   moved = moved + 1
 end
 
 now.drainable()
-for i = 3, #ARGV, 8 do
-  adopt(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7])
-end
+for i = 3, #ARGV, 5 do adopt(ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]) end
 redis.call('SADD', key.queues(), queue)
 state.flush()
 return moved

@@ -17,13 +17,13 @@ now.set(ARGV[1])
 local queue = ARGV[2]
 local q = state.queue(queue)
 local words, index = {}, {}
-local leases_of, forget_of -- parts that only a retry needs
+local leases_of, forget_of, record_of -- parts that only a retry needs
 
 local function ending()
   if not leases_of then
     --- @include "lib/leases"
     --- @include "lib/forget"
-    leases_of, forget_of = leases, forget
+    leases_of, forget_of, record_of = leases, forget, record
   end
   return leases_of, forget_of
 end
@@ -41,7 +41,7 @@ local function supersede(token) -- returns false when the lease is no longer the
   local l = leases.find(token)
   if not l then return false end
   now.drainable() -- it takes out as much as it brings in
-  local used = state.queue(l.queue).by_count and 1 or now.ms - l.claimed
+  local used = state.queue(l.queue).by_count and 1 or now.ms - record_of.all(l).claimed
   local from = leases.finish(token, l, used)
   forget.job(l.queue, l.tag, l.task_id)
   state.count(from, 'retried', 1)

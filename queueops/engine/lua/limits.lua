@@ -7,6 +7,7 @@
 
 --- @include "lib/clock"
 --- @include "lib/state"
+--- @include "lib/limits"
 --- @include "lib/lanes"
 --- @include "lib/wake"
 

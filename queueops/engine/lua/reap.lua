@@ -8,7 +8,6 @@
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/gates"
 --- @include "lib/expiry"
 
 local HOLDERS_A_CALL = 1000

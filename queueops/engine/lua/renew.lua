@@ -22,8 +22,10 @@ local function charge_so_far(token, l, ran_ms)
   -- The queue's time moves with every ms worked; the org owes only what goes beyond the charge of its claim.
   fairness.work_done(q, l, ran_ms)
   if ran_ms / state.weight(q, o) > l.charged then fairness.charge_run(q, o, l, ran_ms) end
-  redis.call('HSET', key.held(holder), token, record.write(l.queue, l.tag, l.org, l.resource, l.task, l.task_id, l.rank,
-    l.claimed, l.charged, l.counted, l.deliveries, l.flags))
+  record.all(l)
+  local names = table.concat({ l.org, l.resource, l.task, l.task_id }, '\t')
+  redis.call('HSET', key.held(holder), token, record.write(l.queue, l.tag, names, l.charged, l.counted, l.rank,
+    l.claimed, l.deliveries, l.flags))
 end
 
 now.drainable()

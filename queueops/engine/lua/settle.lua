@@ -33,7 +33,7 @@ local function settle(token, outcome, run_ms, detail)
   runs[l.task], number[l.task] = (runs[l.task] or 0) + run_ms, (number[l.task] or 0) + 1
   if outcome == 'dead' then
     --- @include "lib/bury"
-    bury(q, token, l.tag, l.task_id, l.deliveries, detail)
+    bury(q, token, l.tag, l.task_id, record.all(l).deliveries, detail)
   else
     forget.job(l.queue, l.tag, l.task_id)
     state.count(q, outcome, 1)

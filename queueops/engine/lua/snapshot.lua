@@ -43,9 +43,9 @@ end
 
 say('now_ms', now.ms)
 if org == '' then
-  local gate, until_ms = 'pause', gates.paused_until(q.pause)
+  local gate, until_ms = 'pause', pauses.until_ms(q.pause)
   if not until_ms and q.concurrency and q.n >= q.concurrency then
-    gate, until_ms = 'queue_concurrency', now.ms + gates.RECHECK_MS
+    gate, until_ms = 'queue_concurrency', now.ms + pauses.RECHECK_MS
   end
   if not until_ms then gate = nil end
   say('gate', gate)

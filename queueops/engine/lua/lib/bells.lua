@@ -27,6 +27,7 @@ function bells.send() -- to every queue of this script that may have work now, o
     elseif q.bell and redis.call('EXISTS', key.rings(name)) == 1 then
       bells.ring(name)
     end
+    q.soonest, q.bell = nil, false
   end
 end
 

@@ -27,11 +27,10 @@ function expiry.reap(limit) -- returns how many leases it ended, at most `limit`
   local reaped, lapsed = 0, redis.call('ZRANGEBYSCORE', key.holders(), '-inf', now.ms, 'LIMIT', 0, expiry.HOLDERS_A_CALL)
   for _, holder in ipairs(lapsed) do
     -- HRANDFIELD reads only so many; the order does not matter, each job has its rank.
-    local found = redis.call('HRANDFIELD', key.held(holder), limit - reaped, 'WITHVALUES')
-    for i = 1, #found, 2 do
-      leases.give_back(found[i], record.read(found[i + 1]), true, 0, lost_with(holder))
-      reaped = reaped + 1
-    end
+    local tokens = redis.call('HRANDFIELD', key.held(holder), limit - reaped)
+    leases.read(tokens)
+    for _, token in ipairs(tokens) do leases.give_back(token, leases.find(token), true, 0, lost_with(holder)) end
+    reaped = reaped + #tokens
     leases.send() -- the next question is about what Redis holds
     if redis.call('EXISTS', key.held(holder)) == 1 then return reaped end
     workers.unregister(holder)

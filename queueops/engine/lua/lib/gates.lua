@@ -1,15 +1,9 @@
 -- Gates: each answers open (nil) or closed (its name and until when). Nothing is taken before all are open.
 
+--- @include "lib/limits"
+--- @include "lib/pauses"
+
 local gates = {}
-
-gates.RECHECK_MS = 30000 -- a closing that waits for an event is looked at again after this: a missed wake-up costs 30 s
-
-function gates.paused_until(text) -- text: 'until_ms TAB by TAB reason'; nil when there is no pause or it is over
-  if not text then return nil end
-  local until_ms = tonumber(text:match('^%d+'))
-  if until_ms == 0 then return now.ms + gates.RECHECK_MS end
-  return until_ms > now.ms and until_ms or nil
-end
 
 function gates.share_cap(q, l) -- jobs that a share of the queue's slots comes to, at least 1; nil when unset
   return l.share and math.max(1, math.ceil(l.share * (q.concurrency or q.slots) - 1e-9))
@@ -17,7 +11,7 @@ end
 
 function gates.org(q, o)
   local l = limits.of(q, o)
-  local gate, until_ms = nil, gates.paused_until(o.pause)
+  local gate, until_ms = nil, pauses.until_ms(o.pause)
   if until_ms then return 'pause', until_ms end
   if not l.any then return nil end
   local share = gates.share_cap(q, l)
@@ -27,9 +21,9 @@ function gates.org(q, o)
   -- GCRA in whole ms: a claim is judged by the very time that is stamped on it.
   local allowed_ms = l.interval and math.ceil((o.t - (l.burst - 1) * l.interval) / 1000) or 0
   if l.cap and o.n >= l.cap then
-    gate, until_ms = 'org_concurrency', now.ms + gates.RECHECK_MS
+    gate, until_ms = 'org_concurrency', now.ms + pauses.RECHECK_MS
   elseif share and o.n >= share then
-    gate, until_ms = 'org_share', now.ms + gates.RECHECK_MS
+    gate, until_ms = 'org_share', now.ms + pauses.RECHECK_MS
   elseif allowed_ms > now.ms then
     gate, until_ms = 'org_rate', allowed_ms
   end

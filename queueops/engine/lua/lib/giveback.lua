@@ -1,11 +1,12 @@
 -- Give back: a lease ends and its job waits again, with the rank it had; or it dies when it was lost too often.
 
 --- @include "lib/leases"
+--- @include "lib/lanes"
 --- @include "lib/bury"
 
 function leases.give_back(token, l, lost, due_ms, detail)
   -- lost: the delivery counts, because the job may have run; otherwise it is as if it had never been claimed.
-  local q, o = leases.finish(token, l, l.counted)
+  local q, o = leases.finish(token, record.all(l), l.counted)
   local job = key.job(l.queue, l.tag)
   if redis.call('EXISTS', job) == 0 then return 'gone' end -- cancelled meanwhile
   if lost then

@@ -1,17 +1,14 @@
 -- Leases: what one process holds. Slots are counted where leases are written and dropped, so a crash can not leak one.
 
 --- @include "lib/record"
---- @include "lib/lanes"
 --- @include "lib/fairness"
 
-local leases = { found = {}, dropped = {} } -- by holder: leases read (false: ended in this script), tokens to delete
-
-function leases.holder(token) return token:match('^(.*)/%d+/%d+$') or '' end
+local leases = { found = {}, dropped = {} } -- by token: the lease, false when it has ended; by holder: tokens to delete
 
 function leases.read(tokens) -- many leases at once; find() then knows them
   local by_holder = {}
   for _, token in ipairs(tokens) do
-    local holder = leases.holder(token)
+    local holder = token:match('^[^/]*')
     local list = by_holder[holder]
     if not list then
       list = {}
@@ -20,34 +17,40 @@ function leases.read(tokens) -- many leases at once; find() then knows them
     list[#list + 1] = token
   end
   for holder, list in pairs(by_holder) do
-    local texts = redis.call('HMGET', key.held(holder), unpack(list))
-    for i, token in ipairs(list) do leases.found[token] = texts[i] and record.read(texts[i]) end
+    local lines = redis.call('HMGET', key.held(holder), unpack(list))
+    for i, token in ipairs(list) do
+      local l = lines[i] and record.read(lines[i])
+      if l then l.holder = holder end
+      leases.found[token] = l
+    end
   end
 end
 
 function leases.find(token) -- the lease, or nil when the token holds nothing
-  local l = leases.found[token]
-  if l == nil then
-    local text = redis.call('HGET', key.held(leases.holder(token)), token)
-    l = text and record.read(text)
-    leases.found[token] = l
-  end
-  return l or nil
+  if leases.found[token] == nil then leases.read({ token }) end
+  return leases.found[token] or nil
 end
 
 function leases.finish(token, l, used) -- frees the slots; `used`: ms (or units) of work to charge for
   local q = state.queue(l.queue)
   local o = state.org(q, l.org)
   leases.found[token] = false
-  local holder = leases.holder(token)
-  local dropped = leases.dropped[holder] or {}
-  leases.dropped[holder] = dropped
+  local dropped = leases.dropped[l.holder]
+  if not dropped then
+    dropped = {}
+    leases.dropped[l.holder] = dropped
+  end
   dropped[#dropped + 1] = token
   fairness.work_done(q, l, used)
   fairness.charge_run(q, o, l, used)
   o.n, q.n = math.max(0, o.n - 1), math.max(0, q.n - 1)
-  if o.closed == 'org_concurrency' or o.closed == 'org_share' then lanes.open(q, o) end
-  if q.concurrency then q.bell = true end
+  if o.closed == 'org_concurrency' or o.closed == 'org_share' then
+    --- @include "lib/lanes"
+    lanes.open(q, o)
+  elseif q.concurrency then
+    --- @include "lib/bells"
+    q.bell = true
+  end
   return q, o
 end
 

@@ -1,19 +1,34 @@
 -- The record of a lease: one line in the hash of what its process holds. Only this file knows the layout.
 
-local record = {}
+local record = { texts = {} }
 
-function record.write(queue, tag, org, resource, task, task_id, rank, claimed, charged, counted, deliveries, flags)
-  -- Integers below 1e14 are whole in `..`; of a charge its 14 digits are enough.
-  return queue .. '\t' .. tag .. '\t' .. org .. '\t' .. resource .. '\t' .. task .. '\t' .. task_id .. '\t' .. rank
-    .. '\t' .. claimed .. '\t' .. charged .. '\t' .. counted .. '\t' .. deliveries .. '\t' .. flags
+local function text(number) -- most numbers of a script recur, and turning one into text costs more than a look
+  -- Integers below 1e14 come out whole; of a charge its 14 digits are enough.
+  local known = record.texts[number]
+  if not known then
+    known = tostring(number)
+    record.texts[number] = known
+  end
+  return known
 end
 
-function record.read(text)
-  local queue, tag, org, resource, task, task_id, rank, claimed, charged, counted, deliveries, flags = text:match(
-    '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(%S+)\t(%S+)\t(%S+)\t(%S+)\t(%d+)\t(.*)$')
+function record.write(queue, tag, names, charged, counted, rank, claimed, deliveries, flags)
+  -- names: 'org TAB resource TAB task TAB task id', as they stand in the job's head
+  return queue .. '\t' .. tag .. '\t' .. names .. '\t' .. text(charged) .. '\t' .. text(counted) .. '\t'
+    .. rank .. '\t' .. text(claimed) .. '\t' .. text(deliveries) .. '\t' .. flags
+end
+
+function record.read(line) -- what every end of a lease needs; `rest` waits for record.all
+  local queue, tag, org, resource, task, task_id, charged, counted, rest = line:match(
+    '^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(%S+)\t(%S+)\t(.*)$')
   return {
     queue = queue, tag = tag, org = org, resource = resource, task = task, task_id = task_id,
-    rank = tonumber(rank), claimed = tonumber(claimed), charged = tonumber(charged), counted = tonumber(counted),
-    deliveries = tonumber(deliveries), flags = flags,
+    charged = tonumber(charged), counted = tonumber(counted), rest = rest,
   }
+end
+
+function record.all(l) -- what only a job that waits again needs
+  local rank, claimed, deliveries, flags = l.rest:match('^(%S+)\t(%S+)\t(%d+)\t(.*)$')
+  l.rank, l.claimed, l.deliveries, l.flags = rank, tonumber(claimed), tonumber(deliveries), flags
+  return l
 end

@@ -1,7 +1,6 @@
 -- State of queues and orgs, read once a script and written back once by flush().
 -- A table here is the truth while the script runs: nothing else may write these hashes.
 
---- @include "lib/limits"
 
 local state = { queues = {}, unsent = {} } -- unsent: functions of other parts that hold writes back until flush()
 
@@ -41,8 +40,15 @@ function state.count(q, field, number)
 end
 
 function state.weight(q, o) -- the weight that counts in W; an org that is not active has none yet
-  if o.limits or o.a == 0 then return (o.limits or limits.of(q, o)).weight end
-  return o.a
+  if not o.limits then
+    if o.a > 0 then return o.a end
+    if not state.limits_of then
+      --- @include "lib/limits"
+      state.limits_of = limits.of
+    end
+    state.limits_of(q, o)
+  end
+  return o.limits.weight
 end
 
 local function save_org(q, o)

@@ -3,6 +3,7 @@
 
 --- @include "lib/head"
 --- @include "lib/rank"
+--- @include "lib/limits"
 --- @include "lib/lanes"
 
 local timers = {}
@@ -36,7 +37,7 @@ end
 local function look_again(q, name) -- a closed org, or one whose pause ends now
   local o = state.org(q, name)
   limits.of(q, o)
-  if o.pause and not gates.paused_until(o.pause) then
+  if o.pause and not pauses.until_ms(o.pause) then
     redis.call('HDEL', key.gates(q.name), '!' .. name)
     o.pause = nil
   end
@@ -46,7 +47,7 @@ end
 
 local function end_pause(q)
   redis.call('ZREM', key.timers(q.name), '!')
-  if q.pause and not gates.paused_until(q.pause) then
+  if q.pause and not pauses.until_ms(q.pause) then
     redis.call('HDEL', key.gates(q.name), '!')
     q.pause, q.bell = nil, true
   end

@@ -10,9 +10,9 @@ function window.read(zset, size)
   return w
 end
 
-function window.head(w) -- name and score; without a head nil and 'more' (read it again) or 'none' (the zset is empty)
+function window.head(w) -- name and score; without a head nil and 'more' (read it again) or 'empty' (so is the zset)
   if w.first <= w.last then return w.names[w.first], w.scores[w.first] end
-  return nil, w.bound == math.huge and 'none' or 'more'
+  return nil, w.bound == math.huge and 'empty' or 'more'
 end
 
 function window.sink(w, score) -- the head gets a higher score

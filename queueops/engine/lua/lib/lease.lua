@@ -1,0 +1,56 @@
+-- Lease: what happens to a job at its claim.
+
+--- @include "lib/record"
+--- @include "lib/means"
+--- @include "lib/head"
+
+local lease = {}
+
+local function unreadable(q, tag, token) -- rare, so its parts are put together only here
+  --- @include "lib/bury"
+  bury(q, token, tag, '', 1, cjson.encode({ reason = 'undecodable', error = 'UnreadableHead',
+    message = 'The head line of the job could not be read.' }))
+end
+
+local function end_now(claim, q, tag, task_id, cost) -- for a consumer that does not acknowledge
+  if not claim.end_job then
+    --- @include "lib/forget"
+    --- @include "lib/fairness"
+    claim.end_job, claim.work_done = forget.job, fairness.work_done
+  end
+  claim.end_job(q.name, tag, task_id)
+  claim.work_done(q, { counted = 0 }, cost)
+  state.count(q, 'succeeded', 1)
+end
+
+function lease.take(claim, q, o, resource, tag, rank) -- false when the job is gone or can not be read
+  local job = redis.call('GET', key.job(q.name, tag))
+  if not job then return false end -- deleted by hand
+  local token = claim.token .. (claim.got + 1)
+  local deliveries, names, task, task_id, patience, flags, first = head.for_lease(job)
+  if not deliveries then
+    unreadable(q, tag, token)
+    return false
+  end
+  local got, l = claim.got + 1, o.limits
+  claim.got = got
+  deliveries = deliveries + 1
+  local cost = q.by_count and 1 or means.of(task)
+  local charged = cost / l.weight
+  o.v = o.v + charged
+  if l.interval then o.t = math.max(o.t, now.ms * 1000) + l.interval end
+  if claim.forgets then
+    end_now(claim, q, tag, task_id, cost)
+  else
+    o.n, q.n = o.n + 1, q.n + 1
+    local leased = claim.leased
+    leased[2 * got - 1] = token
+    leased[2 * got] = record.write(q.name, tag, names, charged, 0, rank, now.ms, deliveries, flags)
+  end
+  local waited_ms = now.ms - head.ready_since(tonumber(rank), patience, first)
+  if waited_ms > 0 then claim.waited_ms = claim.waited_ms + waited_ms end
+  local answer, at = claim.answer, 8 * got - 6
+  answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = token, q.name, tag, tonumber(rank)
+  answer[at + 5], answer[at + 6], answer[at + 7], answer[at + 8] = deliveries, now.ms, l.any and 'limited' or '', job
+  return true
+end
