@@ -201,8 +201,14 @@ class Channel(stock.Channel):
         if consumption is not None and consumption.pending is not None and consumption.pending.bell:
             # The socket is blocked on the bell, so this settle can not travel with a claim.
             self.connection.flush_soon(self)
-        elif self._wake is not None and get_ident() != self.connection.cycle.loop_thread:
+        elif self._wake is not None and self._runs_low() and get_ident() != self.connection.cycle.loop_thread:
             self._wake.set()  # the loop's own thread passes on_poll_start before it polls again
+
+    def _runs_low(self) -> bool:
+        """Whether the pool needs more; with half of its spare jobs left, another end will say so."""
+        holder = self.holder
+        slots = holder.slots or 0
+        return holder.busy <= slots + prefetch.spare(slots, holder.mean_ms, holder.ended_total) // 2
 
     def _woken(self) -> None:
         if self._wake is not None:

@@ -47,12 +47,13 @@ class Wake:
         self.reader, self._writer = os.pipe()
         os.set_blocking(self.reader, False)
         os.set_blocking(self._writer, False)
-        self._closed = False
+        self._closed = self._is_set = False
 
     def set(self) -> None:
         """Wake the waiter; many calls before it wakes count as one."""
-        if self._closed:
+        if self._closed or self._is_set:
             return
+        self._is_set = True
         try:
             os.write(self._writer, b"1")
         except OSError as error:  # a full pipe is a wake-up that is already there; a closed one has no waiter
@@ -60,13 +61,16 @@ class Wake:
                 raise
 
     def clear(self) -> None:
-        """Take all wake-ups."""
+        """Take all wake-ups; the caller looks at what they are about afterwards, not before."""
         try:
             while os.read(self.reader, 4096):
                 pass
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EBADF):
                 raise
+        # After the read, or a byte written in between would be taken and the mark stay set for ever. Whoever
+        # finds it set until here has changed something that the caller is yet to look at.
+        self._is_set = False
 
     def wait(self, seconds: float) -> None:
         """Wait at most ``seconds`` in a native thread, then take all wake-ups."""
