@@ -41,46 +41,82 @@ def _table(*rows: tuple[str, str, str, str]) -> dict[str, Key]:
 
 
 PATTERNS: dict[str, Key] = _table(
-    ("depth", "{queue}", "list",
-     "one empty element per ready job, so that LLEN is the depth; other elements are stock Celery's"),
+    (
+        "depth",
+        "{queue}",
+        "list",
+        "one empty element per ready job, so that LLEN is the depth; other elements are stock Celery's",
+    ),
     ("queues", "queues", "set", "names of all queues that ever had a job"),
     ("job", "job:{queue}:{tag}", "string", "a job that has not ended: head line, then Celery's message"),
     ("ids", "ids", "hash", "task id -> queue TAB tag of its latest message"),
-    ("lane", "lane:{queue}:{resource}:{org}", "zset",
-     "ready jobs of one org for one resource: tag by rank in ms"),
-    ("ring", "ring:{queue}:{resource}", "zset",
-     "orgs with an open lane for that resource, by virtual time in ms"),
+    (
+        "lane",
+        "lane:{queue}:{resource}:{org}",
+        "zset",
+        "ready jobs of one org for one resource: tag by rank in ms",
+    ),
+    (
+        "ring",
+        "ring:{queue}:{resource}",
+        "zset",
+        "orgs with an open lane for that resource, by virtual time in ms",
+    ),
     ("rings", "rings:{queue}", "zset", "resources with an open ring, by a lower bound of their head"),
-    ("timers", "timers:{queue}", "zset",
-     "what time alone changes, by ms: s<org> earliest due job, o<org> look at the org again,"
-     " ! end of a pause"),
+    (
+        "timers",
+        "timers:{queue}",
+        "zset",
+        "what time alone changes, by ms: s<org> earliest due job, o<org> look at the org again,"
+        " ! end of a pause",
+    ),
     ("scheduled", "scheduled:{queue}:{org}", "zset", "jobs that wait for their time: tag by due ms"),
-    ("org", "org:{queue}:{org}", "hash",
-     "running state: v virtual time in ms, n jobs in flight, a weight while active, l resources of its lanes"
-     " (each followed by a blank), c gate that closed it, t tat of its rate in us; expires when idle"),
-    ("queue", "queue:{queue}", "hash",
-     "V virtual time in ms, W weight and A number of active orgs, n jobs in flight, o orgs with ready jobs,"
-     " slots of the live workers, wake ms at which the keeper (an idle process) will wake for the timers,"
-     " and counters since ever"),
-    ("gates", "gates:{queue}", "hash",
-     "settings: concurrency, fair_by, deliveries, exempt (org), = default limits, =<org> limits,"
-     " ! pause, !<org> pause, orgs set when any org has settings"),
+    (
+        "org",
+        "org:{queue}:{org}",
+        "hash",
+        "running state: v virtual time in ms, n jobs in flight, a weight while active, l its lanes' resources"
+        " (each followed by a blank), c gate that closed it, t tat of its rate in us; expires when idle",
+    ),
+    (
+        "queue",
+        "queue:{queue}",
+        "hash",
+        "V virtual time in ms, W weight and A number of active orgs, n in flight, o orgs with ready jobs,"
+        " slots of the live workers, wake ms at which the keeper (an idle process) will wake for the timers,"
+        " and counters since ever",
+    ),
+    (
+        "gates",
+        "gates:{queue}",
+        "hash",
+        "settings: concurrency, fair_by, deliveries, exempt (org), = default limits, =<org> limits,"
+        " ! pause, !<org> pause, orgs set when any org has settings",
+    ),
     ("held", "held:{holder}", "hash", "leases of one process: token -> lease record"),
     ("holders", "holders", "zset", "processes that hold leases, by the ms at which these expire"),
     ("workers", "workers", "hash", "holder -> JSON of the worker's registration"),
     ("slots", "slots:{queue}", "hash", "holder -> slots it offers to the queue"),
     ("means", "means", "hash", "task -> running mean of its run time in ms"),
-    ("ended", "ended:{minute}", "set",
-     "queue TAB tag of the jobs that ended in that minute; kept two minutes"),
+    (
+        "ended",
+        "ended:{minute}",
+        "set",
+        "queue TAB tag of the jobs that ended in that minute; kept two minutes",
+    ),
     ("dead", "dead", "stream", "jobs that gave up and are not yet rows in the database"),
     ("bell", "bell:{queue}", "list", "one element when work may be claimable; idle workers block on it"),
-    ("pulse", "pulse", "hash",
-     "last: ms of the last beat of any worker; grace: nothing is reaped before that ms;"
-     " wake:<queue> timers already passed over while its closed orgs are looked at again"),
+    (
+        "pulse",
+        "pulse",
+        "hash",
+        "last: ms of the last beat of any worker; grace: nothing is reaped before that ms;"
+        " wake:<queue> timers already passed over while its closed orgs are looked at again",
+    ),
     ("totals", "totals", "hash", "counters that belong to no queue: stale settles"),
     ("lock", "lock:{name}", "string", "a chore that one process does at a time; expires"),
     ("absent", "absent", "none", "never exists; deleted first by scripts that must run on a full server"),
-)  # fmt: skip
+)
 
 
 class Keys:

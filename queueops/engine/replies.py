@@ -54,10 +54,23 @@ def leased(reply: list[Any], at: int) -> Leased:
     token, queue, tag, rank, deliveries, claimed, limited, job = reply[at : at + LEASED_FIELDS]
     head, message = unpack(job.decode())
     return Leased(
-        token.decode(), queue.decode(), tag.decode(), head.org, head.resource, head.task, head.task_id,
-        deliveries, rank, claimed, head.once, limited == b"limited", head.run_limit_ms,
-        head.first_ms, head.attempt, message,
-    )  # fmt: skip
+        token.decode(),
+        queue.decode(),
+        tag.decode(),
+        head.org,
+        head.resource,
+        head.task,
+        head.task_id,
+        deliveries,
+        rank,
+        claimed,
+        head.once,
+        limited == b"limited",
+        head.run_limit_ms,
+        head.first_ms,
+        head.attempt,
+        message,
+    )
 
 
 def _fields(reply: list[bytes]) -> dict[str, str]:
@@ -116,9 +129,16 @@ def org_snapshot(queue: str, org: str, reply: list[bytes]) -> OrgSnapshot:
 def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int) -> WorkerInfo:
     """Return a worker from its registration."""
     return WorkerInfo(
-        holder, info["hostname"], info["pid"], list(info["queues"]), info["slots"], info["version"],
-        info["started_ms"], expires_ms, leases,
-    )  # fmt: skip
+        holder,
+        info["hostname"],
+        info["pid"],
+        list(info["queues"]),
+        info["slots"],
+        info["version"],
+        info["started_ms"],
+        expires_ms,
+        leases,
+    )
 
 
 def dead_entry(entry: tuple[bytes, Mapping[bytes, bytes]]) -> DeadEntry:
@@ -133,6 +153,18 @@ def dead_entry(entry: tuple[bytes, Mapping[bytes, bytes]]) -> DeadEntry:
         first_ms = attempt = 0
         message = got["job"]
     return DeadEntry(
-        entry[0].decode(), got["token"], got["queue"], got["tag"], org, resource, task, task_id, first_ms, attempt,
-        int(got["deliveries"]), int(got["died_ms"]), json.loads(got["detail"] or "{}"), message,
-    )  # fmt: skip
+        entry[0].decode(),
+        got["token"],
+        got["queue"],
+        got["tag"],
+        org,
+        resource,
+        task,
+        task_id,
+        first_ms,
+        attempt,
+        int(got["deliveries"]),
+        int(got["died_ms"]),
+        json.loads(got["detail"] or "{}"),
+        message,
+    )

@@ -1,12 +1,13 @@
 """Loads the Lua scripts: one file per verb, shared parts by include, keys from :mod:`queueops.engine.keys`.
 
-- ``--- @include "lib/gates"``, alone on a line, puts the file there, once per script; a cycle or a missing file
+- ``--- @include "lib/gates"``, alone on a line, puts the file there, once per script; a cycle or a missing
+file
   is an error. Indented, it belongs to its block: the part is put together only when the block runs.
 - ``key.lane(queue, resource, org)`` becomes the expression that builds that key.
 
-A part is a table of functions (``rings.enter``). Each call of a script builds its closures anew, and for a small
-call that is a good part of its cost: a script includes at its top what it always needs, rare parts where they are
-used, and keys are no functions.
+A part is a table of functions (``rings.enter``). Each call of a script builds its closures anew, and for a
+small call that is a good part of its cost: a script includes at its top what it always needs, rare parts
+where they are used, and keys are no functions.
 
 The text is not minified, so a line number in a Redis error is a line of :func:`source` (``python -m
 queueops.engine.scripts claim`` prints it).
@@ -33,8 +34,18 @@ KEY = re.compile(r"\bkey\.(\w+)\(")
 
 #: Every verb that is a script.
 NAMES = (
-    "enqueue", "claim", "settle", "renew", "release", "reap", "pause", "limits", "snapshot", "adopt", "purge",
-)  # fmt: skip
+    "enqueue",
+    "claim",
+    "settle",
+    "renew",
+    "release",
+    "reap",
+    "pause",
+    "limits",
+    "snapshot",
+    "adopt",
+    "purge",
+)
 
 
 class ScriptError(Exception):

@@ -51,8 +51,8 @@ class Store:
     ``lease_ms``: how long a claim is protected without a renewal.
     """
 
-    def __init__(self, client: redis.Redis[Any], *, prefix: str = "", lease_ms: int = 30_000) -> None:
-        self.client = client
+    def __init__(self, client: redis.Redis, *, prefix: str = "", lease_ms: int = 30_000) -> None:
+        self.client: Any = client  # its annotations allow for text where we only read bytes
         self.prefix = prefix
         self.lease_ms = lease_ms
         self.key = Keys(prefix)
@@ -65,8 +65,8 @@ class Store:
     def enqueue(self, queue: str, jobs: Iterable[NewJob], now_ms: int | None = None) -> list[str]:
         """Put jobs into ``queue``; returns a word each: ``ready``, ``scheduled``, ``duplicate`` or ``stale``.
 
-        Atomic for up to :data:`STEP` jobs. ``duplicate``: (queue, tag) is there already. ``stale``: the lease that
-        the job supersedes was lost, so another delivery owns it and nothing was written.
+        Atomic for up to :data:`STEP` jobs. ``duplicate``: (queue, tag) is there already. ``stale``: the
+        lease that the job supersedes was lost, so another delivery owns it and nothing was written.
         """
         words: list[str] = []
         for step in steps(jobs):
@@ -95,26 +95,50 @@ class Store:
     def _enqueue_args(queue: str, jobs: Sequence[NewJob], now_ms: int | None) -> list[str | int]:
         args: list[str | int] = [_at(now_ms), queue]
         for job in jobs:
-            args += (job.tag, job.task_id, job.org, job.resource, job.patience_ms, job.deadline_ms, job.due_ms,
-                     "r" if job.repeated else "", job.supersedes, pack(job))  # fmt: skip
+            args += (
+                job.tag,
+                job.task_id,
+                job.org,
+                job.resource,
+                job.patience_ms,
+                job.deadline_ms,
+                job.due_ms,
+                "r" if job.repeated else "",
+                job.supersedes,
+                pack(job),
+            )
         return args
 
     def claim(
-        self, queues: Sequence[str], free: int, ahead: int, holder: str, number: int, *,
-        forget: bool = False, now_ms: int | None = None,
-    ) -> Claim:  # fmt: skip
+        self,
+        queues: Sequence[str],
+        free: int,
+        ahead: int,
+        holder: str,
+        number: int,
+        *,
+        forget: bool = False,
+        now_ms: int | None = None,
+    ) -> Claim:
         """Lease up to ``free`` + ``ahead`` jobs of ``queues`` (served in that order) to ``holder``.
 
-        ``free``: slots that can start a job now; ``ahead``: jobs wanted beyond, never of a limited org. ``number``: of
-        this claim within the holder, rising. ``forget``: end the jobs at once, for a consumer that does not acknowledge.
+        ``free``: slots that can start a job now; ``ahead``: jobs wanted beyond, never of a limited org.
+        ``number``: of this claim within the holder, rising. ``forget``: end the jobs at once, for a
+        consumer that does not acknowledge.
         """
         args = self.claim_args(queues, free, ahead, holder, number, forget, now_ms)
         return replies.claim(self._run("claim", *args))
 
     def claim_args(
-        self, queues: Sequence[str], free: int, ahead: int, holder: str, number: int,
-        forget: bool = False, now_ms: int | None = None,
-    ) -> list[str | int]:  # fmt: skip
+        self,
+        queues: Sequence[str],
+        free: int,
+        ahead: int,
+        holder: str,
+        number: int,
+        forget: bool = False,
+        now_ms: int | None = None,
+    ) -> list[str | int]:
         """Return the arguments of the script, for a caller that owns the socket (the transport)."""
         mode = "forget" if forget else "lease"
         return [_at(now_ms), holder, number, free, ahead, self.lease_ms, mode, *queues]
@@ -136,13 +160,19 @@ class Store:
         return args
 
     def renew(
-        self, holder: str, ran: Mapping[str, float], *, answered: int, registration: Mapping[str, Any] | None = None,
+        self,
+        holder: str,
+        ran: Mapping[str, float],
+        *,
+        answered: int,
+        registration: Mapping[str, Any] | None = None,
         now_ms: int | None = None,
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """Keep the holder's leases for another lease length; returns the tokens among ``ran`` that are lost.
 
-        ``ran``: ms that each job has run so far, by token. ``answered``: number of the last claim whose answer was read or
-        given up; leases of claims up to it that are not in ``ran`` were never received and are given back.
+        ``ran``: ms that each job has run so far, by token. ``answered``: number of the last claim whose
+        answer was read or given up; leases of claims up to it that are not in ``ran`` were never received
+        and are given back.
         """
         info = "" if registration is None else json.dumps(registration)
         args: list[str | int] = [_at(now_ms), holder, self.lease_ms, answered, info]
@@ -151,12 +181,19 @@ class Store:
         return replies.words(self._run("renew", *args))
 
     def release(
-        self, tokens: Iterable[str], *, delay_ms: int = 0, lost: bool = False, detail: Mapping[str, Any] | None = None,
+        self,
+        tokens: Iterable[str],
+        *,
+        delay_ms: int = 0,
+        lost: bool = False,
+        detail: Mapping[str, Any] | None = None,
         now_ms: int | None = None,
-    ) -> list[str]:  # fmt: skip
-        """Give jobs back with their rank, or after ``delay_ms``; returns ``released``, ``dead``, ``stale`` or ``gone`` each.
+    ) -> list[str]:
+        """Give jobs back with their rank, or after ``delay_ms``; returns ``released``, ``dead``, ``stale``
+        or ``gone`` each.
 
-        ``lost``: the delivery counts; at the queue's delivery limit the job becomes a dead letter with ``detail``.
+        ``lost``: the delivery counts; at the queue's delivery limit the job becomes a dead letter with
+        ``detail``.
         """
         counted = "lost" if lost else "kept"
         words: list[str] = []
@@ -188,8 +225,8 @@ class Store:
     def adopt(self, queue: str, found: Iterable[tuple[str, bytes, NewJob]], now_ms: int | None = None) -> int:
         """Move messages of stock Celery, given as (list, element, job), into lanes; returns how many moved.
 
-        The leftmost elements of a list are found fastest. A ``due_ms`` in the past is when the job became ready, so
-        the caller can keep stock's order by it.
+        The leftmost elements of a list are found fastest. A ``due_ms`` in the past is when the job became
+        ready, so the caller can keep stock's order by it.
         """
         moved = 0
         for step in steps(found, 100):
@@ -202,9 +239,15 @@ class Store:
     # Gates
 
     def pause(
-        self, queue: str, org: str = "", *, until_ms: int = 0, by: str = "", reason: str = "",
+        self,
+        queue: str,
+        org: str = "",
+        *,
+        until_ms: int = 0,
+        by: str = "",
+        reason: str = "",
         now_ms: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Close the queue, or one org in it, until ``until_ms`` (0 = until resumed)."""
         by, reason = by.replace("\t", " "), reason.replace("\t", " ")
         self._run("pause", _at(now_ms), "pause", queue, org, until_ms, by, reason)
@@ -223,9 +266,15 @@ class Store:
         return pauses
 
     def set_queue(
-        self, queue: str, *, concurrency: int | None = None, fair_by: str = "time", delivery_limit: int = 3,
-        exempt_org: str = "", now_ms: int | None = None,
-    ) -> int:  # fmt: skip
+        self,
+        queue: str,
+        *,
+        concurrency: int | None = None,
+        fair_by: str = "time",
+        delivery_limit: int = 3,
+        exempt_org: str = "",
+        now_ms: int | None = None,
+    ) -> int:
         """Publish a queue's settings; returns how many changed.
 
         ``exempt_org``: the default org, which the queue's default limits skip.
@@ -239,15 +288,20 @@ class Store:
         if delivery_limit < 1:
             raise LimitInvalid(f"delivery limit must be at least 1, got {delivery_limit}")
         settings = {
-            "concurrency": "" if concurrency is None else str(concurrency), "fair_by": fair_by,
-            "deliveries": str(delivery_limit), "exempt": exempt_org,
-        }  # fmt: skip
+            "concurrency": "" if concurrency is None else str(concurrency),
+            "fair_by": fair_by,
+            "deliveries": str(delivery_limit),
+            "exempt": exempt_org,
+        }
         return int(self._run("limits", _at(now_ms), queue, *itertools.chain(*settings.items())))
 
     def set_limits(
-        self, queue: str, limits: Mapping[str, Limits | None], then: Mapping[str, Limits] | None = None,
+        self,
+        queue: str,
+        limits: Mapping[str, Limits | None],
+        then: Mapping[str, Limits] | None = None,
         now_ms: int | None = None,
-    ) -> int:  # fmt: skip
+    ) -> int:
         """Publish limits by org (``""``: the queue's default); ``None`` deletes. Returns how many changed.
 
         ``then``: the limits that follow when those with an ``until_ms`` end; without, the default follows.

@@ -22,7 +22,9 @@ WORDS: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """A job and the lease on it. ``token`` fences every later verb; ``message`` is Celery's message as published."""
+    """A job and the lease on it. ``token`` fences every later verb; ``message`` is Celery's message as
+    published.
+    """
 
     token: str
     queue: str
@@ -44,7 +46,9 @@ class Leased:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer of a claim: jobs; ``more``: ask again at once; ``wait_ms``: how long to wait for the bell."""
+    """The answer of a claim: jobs; ``more``: ask again at once; ``wait_ms``: how long to wait for the
+    bell.
+    """
 
     jobs: list[Leased]
     more: bool
@@ -74,9 +78,9 @@ class Pause:
 class QueueSnapshot:
     """The live picture of a queue.
 
-    ``ready`` counts stock Celery's messages in the queue's list too. ``orgs_waiting``: orgs with ready jobs, closed
-    ones included. ``oldest_rank_ms``, ``oldest_ready_ms``: the smallest rank, and the longest ready, among the first
-    jobs of the orgs that come next. ``totals`` count since the keyspace began.
+    ``ready`` counts stock Celery's messages in the queue's list too. ``orgs_waiting``: orgs with ready
+    jobs, closed ones included. ``oldest_rank_ms``, ``oldest_ready_ms``: the smallest rank, and the longest
+    ready, among the first jobs of the orgs that come next. ``totals`` count since the keyspace began.
     """
 
     queue: str
@@ -99,7 +103,9 @@ class QueueSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class OrgSnapshot:
-    """The live picture of one org in a queue. ``rate_left``: jobs it could start now, ``None`` without a rate."""
+    """The live picture of one org in a queue. ``rate_left``: jobs it could start now, ``None`` without a
+    rate.
+    """
 
     queue: str
     org: str
@@ -119,7 +125,9 @@ class OrgSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class DeadEntry:
-    """A job in the dead stream. ``message`` is whole, byte for byte; head fields are empty if it had no head."""
+    """A job in the dead stream. ``message`` is whole, byte for byte; head fields are empty if it had no
+    head.
+    """
 
     id: str
     token: str

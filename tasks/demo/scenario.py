@@ -15,9 +15,10 @@ from django.db import transaction
 
 from queueops.conf import config
 from queueops.engine.rules.states import LetterStatus
-from queueops.models import DeadLetter, DeadLetterQuerySet
+from queueops.models import DeadLetter
 from queueops.ops import broker, dead_letters
 from queueops.ops.permissions import Actor
+from queueops.querysets import DeadLetterQuerySet
 from tasks import webhooks
 from tasks.demo.events import largest_small_org, load_events
 from tasks.demo.receiver import TAKEN, Receiver

@@ -1,4 +1,6 @@
-"""What must hold between the keys at any time, whatever happened: read from the keyspace, not from the store."""
+"""What must hold between the keys at any time, whatever happened: read from the keyspace, not from the
+store.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,13 @@ def _leases(keys: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _queue(
-    world: World, keys: dict[str, Any], queue: str, lanes: dict[Any, Any], scheduled: dict[Any, Any],
+    world: World,
+    keys: dict[str, Any],
+    queue: str,
+    lanes: dict[Any, Any],
+    scheduled: dict[Any, Any],
     leases: list[dict[str, str]],
-) -> None:  # fmt: skip
+) -> None:
     state = keys.get(f"qo1:queue:{queue}", {})
     orgs = {key.split(":")[3]: value for key, value in keys.items() if key.startswith(f"qo1:org:{queue}:")}
     in_flight = Counter(lease["org"] for lease in leases)

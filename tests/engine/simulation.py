@@ -21,9 +21,14 @@ class Simulation:
     """
 
     def __init__(
-        self, world: World, run_ms: Callable[[Leased], float], *, slots: int = 8, workers: int = 1,
+        self,
+        world: World,
+        run_ms: Callable[[Leased], float],
+        *,
+        slots: int = 8,
+        workers: int = 1,
         arrive: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.world = world
         self.run_ms = run_ms
         self.arrive = arrive

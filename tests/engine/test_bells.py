@@ -124,7 +124,8 @@ def test_a_keeper_that_gets_work_hands_the_timers_on(world: World) -> None:
 
 
 def test_fifty_idle_workers_wake_for_a_throttled_queue_one_by_one(world: World) -> None:
-    # 200 orgs reopen every few ms. Idle workers claim when told to; only the keeper is told so before a second is over.
+    # 200 orgs reopen every few ms. Idle workers claim when told to; only the keeper is told so before a
+    # second is over.
     orgs = [f"org{number}" for number in range(200)]
     limits = {org: Limits(rpm=60 + number / 50, burst=1) for number, org in enumerate(orgs)}
     world.store.set_limits(QUEUE, limits, now_ms=world.now)

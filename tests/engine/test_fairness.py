@@ -102,7 +102,8 @@ def test_an_org_that_was_idle_saved_nothing_up(world: World) -> None:
 
 
 def test_a_stream_of_new_orgs_does_not_hold_back_an_old_one(world: World) -> None:
-    # Each new org comes with one job. Twelve are active at any time: the old one, four that wait, seven that run.
+    # Each new org comes with one job. Twelve are active at any time: the old one, four that wait, seven
+    # that run.
     world.enqueue("old", number=1000)
     numbers = iter(range(100_000))
 

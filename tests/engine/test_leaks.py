@@ -44,9 +44,14 @@ def test_a_day_with_everything_in_it_leaves_nothing_behind(world: World) -> None
             due = world.now + seeded.choice((0, 0, 500, 5000))
             resource = seeded.choice(("", "", "mail"))
             world.enqueue(
-                org, seeded.randint(1, 3), queue, due_ms=due, resource=resource, once=seeded.random() < 0.2,
+                org,
+                seeded.randint(1, 3),
+                queue,
+                due_ms=due,
+                resource=resource,
+                once=seeded.random() < 0.2,
                 patience_ms=seeded.choice((0, 1000, 10_000)),
-            )  # fmt: skip
+            )
         elif action < 0.55:
             world.store.pause(queue, seeded.choice(("", org)), until_ms=world.now + 700, now_ms=world.now)
         elif action < 0.57:

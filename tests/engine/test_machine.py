@@ -37,10 +37,20 @@ class Life:
         self.enqueued = self.ended = 0
         self.world.beat()
         self.steps: dict[Callable[[], None], int] = {
-            self.enqueue: 30, self.claim: 40, self.settle: 25, self.release: 6, self.retry: 6, self.renew: 8,
-            self.register: 3, self.leave: 1, self.pause: 4, self.limit: 5, self.configure: 2, self.purge: 1,
+            self.enqueue: 30,
+            self.claim: 40,
+            self.settle: 25,
+            self.release: 6,
+            self.retry: 6,
+            self.renew: 8,
+            self.register: 3,
+            self.leave: 1,
+            self.pause: 4,
+            self.limit: 5,
+            self.configure: 2,
+            self.purge: 1,
             self.pass_time: 20,
-        }  # fmt: skip
+        }
 
     def step(self) -> str:
         """Do one thing; returns its name."""
@@ -60,9 +70,14 @@ class Life:
     def enqueue(self) -> None:
         number, pick = self.random.randint(1, 4), self.random.choice
         self.world.enqueue(
-            pick(ORGS), number, pick(QUEUES), due_ms=pick((0, 0, 0, self.world.now + 200)), once=pick((False, True)),
-            resource=pick(("", "", "mail", "sms")), patience_ms=pick((0, 500)),
-        )  # fmt: skip
+            pick(ORGS),
+            number,
+            pick(QUEUES),
+            due_ms=pick((0, 0, 0, self.world.now + 200)),
+            once=pick((False, True)),
+            resource=pick(("", "", "mail", "sms")),
+            patience_ms=pick((0, 500)),
+        )
         self.enqueued += number
 
     def claim(self) -> None:
@@ -111,9 +126,12 @@ class Life:
         holder = self.random.choice(HOLDERS)
         queues = self.random.choice((QUEUES, QUEUES[:1]))
         self.store.renew(
-            holder, dict.fromkeys(self.mine(holder), 1), answered=0, now_ms=self.world.now,
+            holder,
+            dict.fromkeys(self.mine(holder), 1),
+            answered=0,
+            now_ms=self.world.now,
             registration={"queues": queues, "slots": self.random.randint(0, 9)},
-        )  # fmt: skip
+        )
 
     def leave(self) -> None:
         holder = self.random.choice(HOLDERS)
@@ -137,9 +155,12 @@ class Life:
             self.store.set_limits(queue, {org: None}, now_ms=self.world.now)
             return
         limits = Limits(
-            weight=pick((0.1, 1, 7)), rpm=pick((None, 60, 6000)), max_in_flight=pick((None, 0, 1, 3)),
-            share=pick((None, 0.3)), until_ms=pick((0, self.world.now + 500)),
-        )  # fmt: skip
+            weight=pick((0.1, 1, 7)),
+            rpm=pick((None, 60, 6000)),
+            max_in_flight=pick((None, 0, 1, 3)),
+            share=pick((None, 0.3)),
+            until_ms=pick((0, self.world.now + 500)),
+        )
         self.store.set_limits(queue, {org: limits}, now_ms=self.world.now)
         if limits.max_in_flight is not None and not limits.until_ms:
             in_flight = sum((job.queue, job.org) == (queue, org) for job in self.held.values())

@@ -36,9 +36,13 @@ class World:
         """A job of ``org`` with the next tag: t1, t2, ..."""
         number = next(self._numbers)
         known: dict[str, Any] = {
-            "tag": f"t{number:04}", "task_id": f"id{number}", "task": "tasks.work", "message": f"message {number}",
-            "patience_ms": PATIENCE_MS, "first_ms": self.now,
-        }  # fmt: skip
+            "tag": f"t{number:04}",
+            "task_id": f"id{number}",
+            "task": "tasks.work",
+            "message": f"message {number}",
+            "patience_ms": PATIENCE_MS,
+            "first_ms": self.now,
+        }
         return NewJob(org=org, **{**known, **fields})
 
     def enqueue(self, org: str = "acme", number: int = 1, queue: str = QUEUE, **fields: Any) -> list[NewJob]:
@@ -95,7 +99,9 @@ class World:
         return self.store.reap(now_ms=self.now)
 
     def beat_for(self, seconds: float) -> int:
-        """Let time pass with a beat each second, as a living worker keeps it; returns how many leases were reaped."""
+        """Let time pass with a beat each second, as a living worker keeps it; returns how many leases were
+        reaped.
+        """
         reaped = 0
         for _ in range(int(seconds)):
             self.clock.advance(seconds=1)
@@ -105,8 +111,13 @@ class World:
     def register(self, holder: str = "w1", slots: int = 8, queues: Sequence[str] = (QUEUE,)) -> None:
         """Register a worker."""
         info = {
-            "hostname": holder, "pid": 1, "queues": list(queues), "slots": slots, "version": "1", "started_ms": self.now,
-        }  # fmt: skip
+            "hostname": holder,
+            "pid": 1,
+            "queues": list(queues),
+            "slots": slots,
+            "version": "1",
+            "started_ms": self.now,
+        }
         self.renew(holder, registration=info)
 
     def org(self, org: str = "acme", queue: str = QUEUE) -> Any:

@@ -19,10 +19,20 @@ NAMES = st.from_regex(r"[A-Za-z0-9._@-]{1,128}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=NAME_LIMIT // 4)
 NUMBERS = st.integers(0, 10**13)
 JOBS = st.builds(
-    NewJob, tag=NAMES, task_id=TEXTS, task=TEXTS, org=NAMES, message=st.text(st.characters(exclude_categories=["Cs"])),
-    resource=st.one_of(st.just(""), NAMES), patience_ms=NUMBERS, deadline_ms=NUMBERS, once=st.booleans(),
-    run_limit_ms=NUMBERS, first_ms=NUMBERS, attempt=st.integers(0, 1000),
-)  # fmt: skip
+    NewJob,
+    tag=NAMES,
+    task_id=TEXTS,
+    task=TEXTS,
+    org=NAMES,
+    message=st.text(st.characters(exclude_categories=["Cs"])),
+    resource=st.one_of(st.just(""), NAMES),
+    patience_ms=NUMBERS,
+    deadline_ms=NUMBERS,
+    once=st.booleans(),
+    run_limit_ms=NUMBERS,
+    first_ms=NUMBERS,
+    attempt=st.integers(0, 1000),
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +55,17 @@ def test_a_head_packed_by_python_is_read_by_lua(client: redis.Redis, job: NewJob
     expected = asdict(head)
     assert expected.pop("once") == ("o" in flags) == job.once
     assert parsed == {
-        "deliveries": 0, "org": job.org, "resource": job.resource, "task": job.task, "task_id": job.task_id,
-        "patience": job.patience_ms, "deadline": job.deadline_ms, "run_limit": job.run_limit_ms, "first": job.first_ms,
+        "deliveries": 0,
+        "org": job.org,
+        "resource": job.resource,
+        "task": job.task,
+        "task_id": job.task_id,
+        "patience": job.patience_ms,
+        "deadline": job.deadline_ms,
+        "run_limit": job.run_limit_ms,
+        "first": job.first_ms,
         "attempt": job.attempt,
-    }  # fmt: skip
+    }
     assert list(expected.values()) == list(parsed.values()) or set(expected.values()) == set(parsed.values())
 
 
@@ -67,27 +84,39 @@ def test_a_claim_reads_the_same_of_a_head(client: redis.Redis, job: NewJob) -> N
 def test_a_lease_record_is_read_as_it_was_written(client: redis.Redis) -> None:
     script = expand(
         '--- @include "lib/record"\n'
-        "return cjson.encode(record.all(record.read(record.write('q', 't', 'org\\t\\ta.b\\tid', 100 / 3, 12.5,"
-        " '1800000001234', 1800000000000, 2, 'o'))))"
+        "return cjson.encode(record.all(record.read(record.write('q', 't', 'org\\t\\ta.b\\tid', 100 / 3,"
+        " 12.5, '1800000001234', 1800000000000, 2, 'o'))))"
     )
 
     parsed = json.loads(client.eval(script, 0))
 
     del parsed["rest"]
     assert parsed == {
-        "queue": "q", "tag": "t", "org": "org", "resource": "", "task": "a.b", "task_id": "id",
-        "rank": "1800000001234", "claimed": 1800000000000, "charged": 33.333333333333, "counted": 12.5,
-        "deliveries": 2, "flags": "o",
-    }  # fmt: skip
+        "queue": "q",
+        "tag": "t",
+        "org": "org",
+        "resource": "",
+        "task": "a.b",
+        "task_id": "id",
+        "rank": "1800000001234",
+        "claimed": 1800000000000,
+        "charged": 33.333333333333,
+        "counted": 12.5,
+        "deliveries": 2,
+        "flags": "o",
+    }
 
 
 @pytest.mark.parametrize(
     "limits",
     [
-        Limits(), Limits(weight=0.1), Limits(rpm=700), Limits(rpm=700, burst=20, max_in_flight=0, share=1 / 3),
+        Limits(),
+        Limits(weight=0.1),
+        Limits(rpm=700),
+        Limits(rpm=700, burst=20, max_in_flight=0, share=1 / 3),
         Limits(until_ms=1_800_000_000_001, max_in_flight=7),
     ],
-)  # fmt: skip
+)
 def test_limits_packed_by_python_are_read_by_lua(client: redis.Redis, limits: Limits) -> None:
     script = expand(
         'local now = { ms = 1800000000000 }\n--- @include "lib/limits"\n'
@@ -101,10 +130,13 @@ def test_limits_packed_by_python_are_read_by_lua(client: redis.Redis, limits: Li
     }
 
     expected = {
-        "weight": limits.weight, "interval": limits.rpm and 60_000_000 / limits.rpm,
-        "burst": limits.rpm and (limits.burst or 1), "cap": limits.max_in_flight, "share": limits.share,
+        "weight": limits.weight,
+        "interval": limits.rpm and 60_000_000 / limits.rpm,
+        "burst": limits.rpm and (limits.burst or 1),
+        "cap": limits.max_in_flight,
+        "share": limits.share,
         "until_ms": limits.until_ms or None,
-    }  # fmt: skip
+    }
     assert parsed == {name: value for name, value in expected.items() if value is not None}
 
 

@@ -215,10 +215,18 @@ def test_settings_that_make_no_sense_are_refused(world: World, settings: dict[st
 @pytest.mark.parametrize(
     "settings",
     [
-        {"weight": 0}, {"weight": float("nan")}, {"rpm": 0}, {"rpm": float("inf")}, {"burst": 5}, {"rpm": 1, "burst": 0},
-        {"max_in_flight": -1}, {"share": 0}, {"share": 1.1}, {"until_ms": -1},
+        {"weight": 0},
+        {"weight": float("nan")},
+        {"rpm": 0},
+        {"rpm": float("inf")},
+        {"burst": 5},
+        {"rpm": 1, "burst": 0},
+        {"max_in_flight": -1},
+        {"share": 0},
+        {"share": 1.1},
+        {"until_ms": -1},
     ],
-)  # fmt: skip
+)
 def test_limits_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(LimitInvalid):
         Limits(**settings)  # type: ignore[arg-type]

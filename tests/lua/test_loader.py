@@ -49,7 +49,7 @@ def test_a_missing_part_and_a_cycle_are_errors(files: dict[str, str]) -> None:
 
     with pytest.raises(ScriptError, match="cycle: a -> b -> a"):
         expand('--- @include "a"\n')
-    with pytest.raises(ScriptError, match="no script file lua/none.lua"):
+    with pytest.raises(ScriptError, match=r"no script file lua/none\.lua"):
         expand(files["c"])
 
 

@@ -79,8 +79,12 @@ def test_claims_that_want_more_reap_a_few_and_ask_again(living: World) -> None:
     answers = [living.claim(free=100, holder="w2") for _ in range(5)]
 
     assert [(len(answer.jobs), answer.more) for answer in answers] == [
-        (0, True), (16, True), (16, True), (8, False), (0, False),
-    ]  # fmt: skip
+        (0, True),
+        (16, True),
+        (16, True),
+        (8, False),
+        (0, False),
+    ]
 
 
 def test_one_lease_set_serves_all_queues(living: World) -> None:

@@ -68,7 +68,8 @@ def test_a_long_run_is_charged_while_it_runs(world: World) -> None:
 
 
 def test_the_queues_time_moves_while_a_job_stays_within_its_mean(world: World) -> None:
-    # Else hours of known-long jobs would stand still in V, and whoever comes next would get all slots for hours.
+    # Else hours of known-long jobs would stand still in V, and whoever comes next would get all slots for
+    # hours.
     world.enqueue("acme", number=2)
     world.settle(world.one(), run_ms=3_600_000)
     job = world.one()

@@ -20,9 +20,16 @@ def test_the_end_of_the_last_job_leaves_counters_and_what_expires(world: World) 
 
     keys = world.keyspace()
     assert keys.pop("qo1:queue:standard") == {
-        "V": "40.5", "W": "0", "A": "0", "n": "0", "o": "0", "enqueued": "1", "claimed": "1", "succeeded": "1",
+        "V": "40.5",
+        "W": "0",
+        "A": "0",
+        "n": "0",
+        "o": "0",
+        "enqueued": "1",
+        "claimed": "1",
+        "succeeded": "1",
         "run_ms": "41",
-    }  # fmt: skip
+    }
     assert keys.pop("qo1:org:standard:acme") == {"v": "40.5", "n": "0", "a": "0", "l": "", "c": "", "t": "0"}
     assert keys.pop(f"qo1:ended:{world.now // 60_000}") == {"standard\tt0001"}
     assert keys.pop("qo1:means") == {"tasks.work": "40.5"}
@@ -106,8 +113,12 @@ def test_an_outcome_is_counted_under_its_name(world: World, outcome: str) -> Non
 
     totals = world.queue().totals
     assert {name: totals[name] for name in ("succeeded", "cancelled", "retried", "dead")} == {
-        "succeeded": 0, "cancelled": 0, "retried": 0, "dead": 0, outcome: 1,
-    }  # fmt: skip
+        "succeeded": 0,
+        "cancelled": 0,
+        "retried": 0,
+        "dead": 0,
+        outcome: 1,
+    }
 
 
 def test_a_message_published_since_keeps_its_entry_in_the_index(world: World) -> None:

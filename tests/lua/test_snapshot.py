@@ -26,9 +26,17 @@ def test_the_picture_of_a_queue(world: World) -> None:
     assert picture.oldest_ready_ms == world.now - 250
     assert picture.oldest_rank_ms == world.now - 250 + PATIENCE_MS
     assert picture.totals == {
-        "enqueued": 5, "claimed": 2, "succeeded": 1, "dead": 0, "retried": 0, "cancelled": 0, "lost": 0, "adopted": 0,
-        "wait_ms": 500, "run_ms": 30,
-    }  # fmt: skip
+        "enqueued": 5,
+        "claimed": 2,
+        "succeeded": 1,
+        "dead": 0,
+        "retried": 0,
+        "cancelled": 0,
+        "lost": 0,
+        "adopted": 0,
+        "wait_ms": 500,
+        "run_ms": 30,
+    }
 
 
 def test_a_queue_at_its_concurrency_is_closed(world: World) -> None:

@@ -1,4 +1,5 @@
-"""The string that Redis keeps for a waiting job: a head line that scripts read, then Celery's message as it is.
+"""The string that Redis keeps for a waiting job: a head line that scripts read, then Celery's message as
+it is.
 
 The head is text, so an operator can read it with GET. Its layout is also in ``lua/lib/jobs.lua``::
 
@@ -26,8 +27,9 @@ TAG_LIMIT = 512
 class NewJob:
     """A job to be enqueued. Times are in ms since the epoch; 0 means none.
 
-    ``due_ms`` is when it may run, ``deadline_ms`` when it should be finished. ``once``: never run twice, even when
-    its worker is lost. ``repeated``: the tag may have been published before, also if its job has ended since.
+    ``due_ms`` is when it may run, ``deadline_ms`` when it should be finished. ``once``: never run twice,
+    even when its worker is lost. ``repeated``: the tag may have been published before, also if its job has
+    ended since.
     ``supersedes``: token of the lease that this job (its retry) ends in the same step.
     """
 
@@ -68,16 +70,18 @@ class Head:
 def pack(job: NewJob) -> str:
     """Return the job string.
 
-    Raises :class:`InvalidOrg`, :class:`InvalidResource` or :class:`InvalidMessage` when a name can not stand in a
-    key or in the head line.
+    Raises :class:`InvalidOrg`, :class:`InvalidResource` or :class:`InvalidMessage` when a name can not
+    stand in a key or in the head line.
     """
     if not NAME.fullmatch(job.org):
         raise InvalidOrg(job.org)
     if job.resource and not NAME.fullmatch(job.resource):
         raise InvalidResource(job.resource)
     for what, name, limit in (
-        ("task name", job.task, NAME_LIMIT), ("task id", job.task_id, NAME_LIMIT), ("tag", job.tag, TAG_LIMIT),
-    ):  # fmt: skip
+        ("task name", job.task, NAME_LIMIT),
+        ("task id", job.task_id, NAME_LIMIT),
+        ("tag", job.tag, TAG_LIMIT),
+    ):
         if len(name.encode("utf-8", "surrogatepass")) > limit or not name.isprintable():
             raise InvalidMessage(
                 f"The {what} must be at most {limit} bytes of printable text, got {name[:100]!r}."
@@ -95,7 +99,16 @@ def unpack(text: str) -> tuple[Head, str]:
         "\t"
     )
     head = Head(
-        int(deliveries), org, resource, task, task_id, int(patience), int(deadline), "o" in flags,
-        int(limit), int(first), int(attempt),
-    )  # fmt: skip
+        int(deliveries),
+        org,
+        resource,
+        task,
+        task_id,
+        int(patience),
+        int(deadline),
+        "o" in flags,
+        int(limit),
+        int(first),
+        int(attempt),
+    )
     return head, message

@@ -15,7 +15,8 @@ GATES = ("pause", "queue_concurrency", "org_concurrency", "org_share", "org_rate
 class Limits:
     """What an org may take of a queue. ``None`` means unlimited.
 
-    ``weight``: its share relative to the other orgs. ``rpm``: jobs a minute, of which ``burst`` at once (default 1).
+    ``weight``: its share relative to the other orgs. ``rpm``: jobs a minute, of which ``burst`` at once
+    (default 1).
     ``max_in_flight``: jobs at once. ``share``: part of the queue's slots, above 0 and at most 1.
     ``until_ms``: when these limits end by themselves; 0 = never.
     """
@@ -32,7 +33,8 @@ class Limits:
             raise LimitInvalid(f"weight must be between 0.001 and 1000, got {self.weight}")
         if self.rpm is not None and not (math.isfinite(self.rpm) and 0 < self.rpm <= 6_000_000):
             raise LimitInvalid(
-                f"rpm must be above 0 and at most 6,000,000 jobs a minute, got {self.rpm}; to stop an org, pause it"
+                f"rpm must be above 0 and at most 6,000,000 jobs a minute, got {self.rpm}; "
+                "to stop an org, pause it"
             )
         if self.burst is not None and self.rpm is None:
             raise LimitInvalid("burst needs an rpm")
@@ -49,7 +51,9 @@ class Limits:
 
 
 def pack_limits(limits: Limits, then: Limits | None = None) -> str:
-    """Return the wire form ``weight interval_us burst cap share until_ms``; ``then`` follows when ``limits`` end."""
+    """Return the wire form ``weight interval_us burst cap share until_ms``; ``then`` follows when
+    ``limits`` end.
+    """
 
     def text(value: float | int | None) -> str:
         return "-" if value is None else f"{value:.17g}"
