@@ -28,18 +28,20 @@ def adopt(store: Store, queue: str, *, org: str) -> int:
 
 
 def _found(store: Store, queue: str, name: str, org: str) -> Iterator[tuple[str, bytes, NewJob]]:
-    # Stock pushes on the left and the mirror grows on the right, so the walk ends at the first run of
-    # empty elements. From the right end of what is left of it: that is stock's order.
-    elements: list[bytes] = []
-    start = 0
-    while chunk := store.client.lrange(store.prefix + name, start, start + CHUNK - 1):
+    # Stock pushes on the left and the mirror grows on the right, so its messages stand together on the left,
+    # the newest first. In that order each is found at once; times in the past keep stock's own order.
+    ready_ms, before = store.now_ms(), None
+    while chunk := store.client.lrange(store.prefix + name, 0, CHUNK - 1):
         found: list[Any] = [element for element in chunk if element]
-        elements += found
+        if found == before:
+            return  # another worker is at it
+        before = found
+        for element in found:
+            job = _job(element, org)
+            ready_ms -= 1
+            yield name, element, job if job.due_ms else replace(job, due_ms=ready_ms)
         if len(found) < len(chunk):
-            break
-        start += CHUNK
-    for element in reversed(elements):
-        yield name, element, _job(element, org)
+            return
 
 
 def _job(element: bytes, org: str) -> NewJob:

@@ -84,3 +84,13 @@ def test_lists_by_priority_are_emptied_into_one_queue(world: World) -> None:
 
     assert world.keyspace()[QUEUE] == [""]
     assert not [key for key in world.keyspace() if "\x06" in key]
+
+
+def test_a_message_deep_in_the_list_waits_for_its_turn(world: World) -> None:
+    # Else each of a hundred thousand messages would cost a walk over all others.
+    stock_publishes(world, "deep", *(f"m{number}" for number in range(1000)))
+    deep = world.job("default", message="deep")
+
+    assert world.store.adopt(QUEUE, [(QUEUE, b"deep", deep)], now_ms=world.now) == 0
+    world.client.lpop(world.store.prefix + QUEUE)
+    assert world.store.adopt(QUEUE, [(QUEUE, b"deep", deep)], now_ms=world.now) == 1

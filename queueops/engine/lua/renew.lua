@@ -11,6 +11,8 @@
 --- @include "lib/giveback"
 --- @include "lib/workers"
 
+local READ_AT_ONCE = 500
+
 now.set(ARGV[1])
 local holder, lease_ms, answered, registration = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local known, lost = {}, {}
@@ -29,6 +31,11 @@ local function charge_so_far(token, l, ran_ms)
 end
 
 now.drainable()
+for start = 6, #ARGV, 2 * READ_AT_ONCE do
+  local tokens = {}
+  for i = start, math.min(start + 2 * READ_AT_ONCE - 1, #ARGV), 2 do tokens[#tokens + 1] = ARGV[i] end
+  leases.read(tokens)
+end
 for i = 6, #ARGV, 2 do
   local token, ran_ms = ARGV[i], tonumber(ARGV[i + 1])
   known[token] = true

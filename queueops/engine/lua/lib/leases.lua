@@ -31,6 +31,15 @@ function leases.find(token) -- the lease, or nil when the token holds nothing
   return leases.found[token] or nil
 end
 
+local function slot_freed(q, o) -- rare where nothing is limited, so its parts are put together only here
+  if not leases.open then
+    --- @include "lib/lanes"
+    leases.open = lanes.open
+  end
+  if o.closed == 'org_concurrency' or o.closed == 'org_share' then leases.open(q, o) end
+  if q.concurrency then q.bell = true end
+end
+
 function leases.finish(token, l, used) -- frees the slots; `used`: ms (or units) of work to charge for
   local q = state.queue(l.queue)
   local o = state.org(q, l.org)
@@ -44,13 +53,7 @@ function leases.finish(token, l, used) -- frees the slots; `used`: ms (or units)
   fairness.work_done(q, l, used)
   fairness.charge_run(q, o, l, used)
   o.n, q.n = math.max(0, o.n - 1), math.max(0, q.n - 1)
-  if o.closed == 'org_concurrency' or o.closed == 'org_share' then
-    --- @include "lib/lanes"
-    lanes.open(q, o)
-  elseif q.concurrency then
-    --- @include "lib/bells"
-    q.bell = true
-  end
+  if q.concurrency or o.closed == 'org_concurrency' or o.closed == 'org_share' then slot_freed(q, o) end
   return q, o
 end
 
