@@ -19,8 +19,8 @@ def fill(stack: Stack, jobs: int, **options: object) -> None:
 
 
 def test_a_number_is_claimed_ahead_of_the_slots(stack: Stack) -> None:
-    stack.worker(pool="threads", concurrency=2, env={"QUEUEOPS_PREFETCH": "3"})
     fill(stack, 12)
+    stack.worker(pool="threads", concurrency=2, env={"QUEUEOPS_PREFETCH": "3"})
     eventually(lambda: leased(stack) == 5, within=5, what="two running, three ahead")
     stays(lambda: leased(stack) == 5, during=1)
     assert stack.ledger.count() == 2, "what is claimed ahead has not started"
