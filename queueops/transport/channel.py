@@ -289,7 +289,9 @@ class Channel(stock.Channel):
         if not free and (not ahead or consumption.sated == self.holder.ended_total):
             return
         self._in_poll, self._brpop_sent_at = connection, stock.monotonic()
-        if consumption.rest is not None:
+        # A job may have ended while the last claim was on its way: behind the bell its settle, and with it
+        # the slot of a capped org, would wait up to a second.
+        if consumption.rest is not None and not self.holder.has_settles:
             consumption.send_bell(connection, [queue for queue in queues if not is_reply(queue)])
         else:
             served, forget = self._served()

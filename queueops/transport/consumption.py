@@ -51,6 +51,7 @@ class Consumption:
     def send_claim(self, connection: Any, queues: Sequence[str], free: int, ahead: int, forget: bool) -> None:
         """Send the settles that wait and a claim."""
         store, holder = self.store, self.holder
+        self.rest = None
         number = holder.open_claim()
         settles = holder.take_settles(STEP)
         self.pending = Exchange(number=number, free=free, settles=settles)

@@ -234,6 +234,11 @@ class Holder:
             return tokens
 
     @property
+    def has_settles(self) -> bool:
+        """Whether a claim could take settles along."""
+        return bool(self._outbox)
+
+    @property
     def pending(self) -> bool:
         """Whether anything waits to be sent."""
         return bool(self._outbox or self._given_back)
