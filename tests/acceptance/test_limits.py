@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.polling import eventually, stays
 from tests.support.stack import Stack
 
@@ -84,3 +86,22 @@ def test_a_cap_holds_over_several_workers_and_the_death_of_one(stack: Stack) -> 
     stack.wait_empty()
     with stack.store() as store:
         assert store.org_snapshot("standard", "acme").in_flight == 0
+
+
+@pytest.mark.parametrize("pool", ["threads", "gevent"])
+def test_the_next_job_of_a_full_org_starts_as_soon_as_one_ends_on_whatever_worker(
+    stack: Stack, pool: str
+) -> None:
+    """The end of a job must reach the broker at once: the slot it frees may be another worker's."""
+    cap(stack, "acme", 1)
+    for worker in [stack.start_worker(pool=pool, concurrency=2) for _ in range(3)]:
+        worker.wait_ready()
+    jobs = [f"acme-{n}" for n in range(30)]
+    for job in jobs:
+        stack.enqueue("run", job, org="acme")
+    stack.wait_ended(*jobs)
+    entries = stack.ledger.entries()
+    # A settle that waits for the lease thread's next turn costs up to a second each.
+    assert entries[-1].at - entries[0].at < 2.5
+    assert stack.ledger.most_at_once() == 1
+    stack.wait_empty(within=1)
