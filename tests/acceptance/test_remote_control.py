@@ -130,7 +130,7 @@ def test_flower_shows_the_true_depth_of_a_queue(stack: Stack, flower: str) -> No
         queues = {queue["name"]: queue["messages"] for queue in lengths["active_queues"]} if lengths else {}
         return queues.get("standard")
 
-    eventually(lambda: depth() == 7, within=25, what="nine enqueued, two running: seven wait")
+    eventually(lambda: depth() == 7, within=60, what="nine enqueued, two running: seven wait")
     assert stack.broker.client().llen("standard") == 7
     stack.ledger.open("door")
     stack.wait_empty()
