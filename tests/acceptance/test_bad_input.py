@@ -124,7 +124,7 @@ def test_messages_that_no_worker_can_run_become_dead_letters_and_hold_nobody_up(
     stack.enqueue("run", "too late", expires=0.001, task_id="expired")
     stack.enqueue("run", "good")
     # When a worker serves the queue
-    worker = stack.worker(pool="prefork", concurrency=1)
+    stack.worker(pool="prefork", concurrency=1)
     stack.wait_ended("good")
     # Then every bad one lies in the dead stream, whole and with its reason
     count = len(bodies) + 1 + 4 + 2
@@ -138,7 +138,6 @@ def test_messages_that_no_worker_can_run_become_dead_letters_and_hold_nobody_up(
     # And nothing of them ran or is left
     stack.ledger.assert_each_ran_once(["good"])
     stack.wait_empty()
-    worker.stop()
 
 
 def not_base64() -> dict[str, object]:

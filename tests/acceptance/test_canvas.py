@@ -14,7 +14,7 @@ def test_chains_groups_and_a_chord_of_fifty_give_their_results(
     stack: Stack, database: str, request: pytest.FixtureRequest
 ) -> None:
     project: Project = request.getfixturevalue(database)
-    worker = project.worker(pool="prefork", concurrency=2)
+    project.worker(pool="prefork", concurrency=2)
     answer = project.python(
         """
         from celery import chain, chord, group
@@ -28,11 +28,10 @@ def test_chains_groups_and_a_chord_of_fifty_give_their_results(
     stack.wait_empty()
     assert (stack.ledger.starts("chord"), stack.ledger.ends("chord")) == (1, 1)
     assert not stack.dead()
-    worker.stop()
 
 
 def test_members_of_a_canvas_belong_to_the_org_that_sent_it(stack: Stack, project: Project) -> None:
-    worker = project.worker(pool="threads", concurrency=4)
+    project.worker(pool="threads", concurrency=4)
     project.python(
         """
         from celery import chain, chord
@@ -50,11 +49,10 @@ def test_members_of_a_canvas_belong_to_the_org_that_sent_it(stack: Stack, projec
         ("a", "b", "body", "first", "second"), "acme"
     )
     assert (orgs["third"], orgs["fourth"]) == ("globex", "globex")
-    worker.stop()
 
 
 def test_a_dead_member_of_a_chain_is_replayed_and_the_chain_goes_on(stack: Stack, project: Project) -> None:
-    worker = project.worker(pool="threads", concurrency=2)
+    project.worker(pool="threads", concurrency=2)
     project.python(
         """
         from celery import chain
@@ -75,4 +73,3 @@ def test_a_dead_member_of_a_chain_is_replayed_and_the_chain_goes_on(stack: Stack
     stack.wait_ended("member", "after")
     stack.wait_empty()
     assert stack.ledger.starts("after") == 1
-    worker.stop()

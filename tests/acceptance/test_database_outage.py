@@ -37,7 +37,6 @@ def test_letters_of_an_outage_appear_when_the_database_is_back(
     eventually(lambda: len(rows(project)) == 7, within=30, what="the rows of the outage")
     eventually(lambda: not stack.dead(), within=10, what="the stream is empty")
     assert rows(project) == sorted([before.id, *died])
-    worker.stop()
 
 
 def test_a_letter_of_the_outage_is_replayed_and_succeeds(
@@ -45,7 +44,7 @@ def test_a_letter_of_the_outage_is_replayed_and_succeeds(
 ) -> None:
     project = postgres_project
     settings = {"RETRY_POLICIES": {"standard": {"base_seconds": 0.3, "cap_seconds": 5}}}
-    worker = project.worker(pool="threads", concurrency=2, settings=settings)
+    project.worker(pool="threads", concurrency=2, settings=settings)
     postgres.stop()
     # Three attempts fail; a fourth would succeed, and the queue's policy does not grant it.
     result = stack.enqueue("fail", "job", 3, org="acme")
@@ -71,4 +70,3 @@ def test_a_letter_of_the_outage_is_replayed_and_succeeds(
     assert {entry.org for entry in starts} == {"acme"}
     assert [letter["status"] for letter in project.letters()] == ["replayed"]
     assert not stack.dead()
-    worker.stop()

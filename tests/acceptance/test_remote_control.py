@@ -35,7 +35,6 @@ def test_workers_answer_ping_and_stats_while_they_work(stack: Stack, pool: str) 
     assert [queue["name"] for queue in queues] == ["standard"]
     stack.ledger.open("door")
     stack.wait_empty()
-    worker.stop()
 
 
 def test_a_revoked_job_that_waits_never_runs(stack: Stack) -> None:
@@ -54,11 +53,10 @@ def test_a_revoked_job_that_waits_never_runs(stack: Stack) -> None:
     assert {entry.job for entry in stack.ledger.entries()} == {"other"}
     assert stack.snapshot().totals["cancelled"] == 2
     assert not stack.dead(), "cancelled by a person: nothing died"
-    worker.stop()
 
 
 def test_a_running_job_is_terminated_by_revoke(stack: Stack) -> None:
-    worker = stack.worker(pool="prefork", concurrency=1)
+    stack.worker(pool="prefork", concurrency=1)
     running = stack.enqueue("run", "running", 600)
     stack.wait_started("running")
     stack.app.control.revoke(running.id, terminate=True, signal="SIGKILL")
@@ -67,7 +65,6 @@ def test_a_running_job_is_terminated_by_revoke(stack: Stack) -> None:
     stack.wait_empty()
     assert stack.ledger.starts("running") == 1
     assert not stack.dead(), "cancelled by a person: nothing died"
-    worker.stop()
 
 
 def test_a_worker_stops_and_starts_consuming_by_remote_control(stack: Stack) -> None:
@@ -81,7 +78,6 @@ def test_a_worker_stops_and_starts_consuming_by_remote_control(stack: Stack) -> 
     eventually(lambda: control.add_consumer("standard", **here), within=30, what="an answer")
     stack.wait_ended("job")
     stack.wait_empty()
-    worker.stop()
 
 
 @pytest.fixture
@@ -120,7 +116,7 @@ def asked(address: str) -> dict[str, object] | None:
 
 
 def test_flower_shows_the_true_depth_of_a_queue(stack: Stack, flower: str) -> None:
-    worker = stack.worker(pool="threads", concurrency=2, env={"QUEUEOPS_PREFETCH": "0"})
+    stack.worker(pool="threads", concurrency=2, env={"QUEUEOPS_PREFETCH": "0"})
     for n in range(9):
         stack.enqueue("hold", f"job-{n}", "door", org=f"org-{n % 3}")
     stack.wait_started("job-0", "job-1")
@@ -135,4 +131,3 @@ def test_flower_shows_the_true_depth_of_a_queue(stack: Stack, flower: str) -> No
     stack.ledger.open("door")
     stack.wait_empty()
     eventually(lambda: depth() == 0, within=10, what="none waits")
-    worker.stop()

@@ -11,7 +11,7 @@ POLICY = {"RETRY_POLICIES": {"standard": {"base_seconds": 1, "cap_seconds": 60}}
 
 
 def test_a_failed_job_runs_again_after_growing_delays_and_succeeds(stack: Stack) -> None:
-    worker = stack.worker(pool="threads", concurrency=1, settings=POLICY)
+    stack.worker(pool="threads", concurrency=1, settings=POLICY)
     result = stack.enqueue("fail", "job", 2, org="acme")
     eventually(lambda: stack.snapshot().scheduled == 1, within=10, what="the first retry waits in the broker")
     stack.wait_ended("job", within=15)
@@ -25,7 +25,6 @@ def test_a_failed_job_runs_again_after_growing_delays_and_succeeds(stack: Stack)
     assert 1.0 <= first < 2.5, "base"
     assert 2.0 <= second < 4.0, "base doubled"
     assert not stack.dead()
-    worker.stop()
 
 
 def test_after_the_last_attempt_the_whole_job_is_a_dead_letter(stack: Stack) -> None:
@@ -53,11 +52,10 @@ def test_after_the_last_attempt_the_whole_job_is_a_dead_letter(stack: Stack) -> 
     assert letter.first_ms <= attempts[0]["at"]
     stack.wait_empty()
     stays(lambda: stack.ledger.starts("job") == 3, during=0.7)
-    worker.stop()
 
 
 def test_what_a_task_calls_final_and_what_owns_its_attempts_is_left_alone(stack: Stack) -> None:
-    worker = stack.worker(pool="threads", concurrency=4, settings=POLICY)
+    stack.worker(pool="threads", concurrency=4, settings=POLICY)
     stack.enqueue("fail_for_good", "final")
     stack.enqueue("own_attempts", "own")
     stack.enqueue("fail", "single", attempts=1)
@@ -66,18 +64,16 @@ def test_what_a_task_calls_final_and_what_owns_its_attempts_is_left_alone(stack:
     assert stack.ledger.starts("single") == 1
     assert stack.ledger.starts("own") == 2, "its own max_retries=1, and not the queue's three attempts"
     stack.wait_empty()
-    worker.stop()
 
 
 def test_a_requeued_job_comes_back_counted(stack: Stack) -> None:
     """``Reject(requeue=True)`` for ever must not spin: it comes back with a delay, and not for ever."""
-    worker = stack.worker(pool="threads", concurrency=1, settings={"DELIVERY_LIMIT": 2})
+    stack.worker(pool="threads", concurrency=1, settings={"DELIVERY_LIMIT": 2})
     stack.enqueue("leave", "again", "requeue")
     stack.wait_started("again")
     letter = eventually(stack.dead, within=30, what="the dead letter")[0]
     assert letter.deliveries == stack.ledger.starts("again") == 2
     stack.wait_empty()
-    worker.stop()
 
 
 def test_a_retry_outlives_the_worker_that_sent_it(stack: Stack) -> None:

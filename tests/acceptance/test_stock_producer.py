@@ -23,14 +23,13 @@ def test_messages_of_a_stock_producer_are_adopted_and_run_once(stack: Stack) -> 
         stock.send_task("ledger.run", [job], queue="standard", priority=[None, 0, 3, 9][n % 4])
     stack.enqueue("run", "ours", org="acme")
     # When a worker starts
-    worker = stack.worker(pool="threads", concurrency=2)
+    stack.worker(pool="threads", concurrency=2)
     # Then all run, the stock ones as the default org's
     stack.wait_ended("ours", *jobs)
     stack.wait_empty()
     stack.ledger.assert_each_ran_once(["ours", *jobs])
     assert stack.broker.client().llen("standard") == 0
     assert not stack.broker.client().keys("standard\x06*"), "the lists of its other priorities are empty"
-    worker.stop()
 
 
 def test_a_stock_message_that_comes_later_is_never_thrown_away(stack: Stack) -> None:

@@ -32,7 +32,6 @@ def test_a_killed_workers_jobs_run_elsewhere_within_a_lease(stack: Stack) -> Non
     for job in in_hand:
         assert (stack.ledger.starts(job), stack.ledger.ends(job)) == (2, 1)
     assert not stack.dead()
-    heir.stop()
 
 
 def test_a_job_that_kills_its_process_is_delivered_three_times_and_then_dead(stack: Stack) -> None:
@@ -62,12 +61,11 @@ def test_a_job_that_kills_the_whole_worker_is_not_delivered_for_ever(stack: Stac
         worker = stack.worker(pool="threads", concurrency=1, settings=settings)
         eventually(lambda n=delivery: stack.ledger.starts("poison") == n, within=LEASE_SECONDS + 12)
         worker.kill()
-    survivor = stack.worker(pool="threads", concurrency=1, settings=settings)
+    stack.worker(pool="threads", concurrency=1, settings=settings)
     letter = eventually(stack.dead, within=LEASE_SECONDS + 12, what="the dead letter")[0]
     assert (letter.detail["reason"], letter.deliveries) == ("worker_lost", 2)
     assert stack.ledger.starts("poison") == 2
     assert stack.is_empty()
-    survivor.stop()
 
 
 def test_a_job_that_must_not_run_twice_dies_with_its_worker(stack: Stack) -> None:
@@ -75,12 +73,11 @@ def test_a_job_that_must_not_run_twice_dies_with_its_worker(stack: Stack) -> Non
     stack.enqueue("hold_once", "once", "door")
     stack.wait_started("once")
     doomed.kill()
-    survivor = stack.worker(pool="threads", concurrency=1)
+    stack.worker(pool="threads", concurrency=1)
     letter = eventually(stack.dead, within=LEASE_SECONDS + 12, what="the dead letter")[0]
     assert letter.detail["reason"] == "worker_lost"
     stays(lambda: stack.ledger.starts("once") == 1, during=0.5)
     assert stack.is_empty()
-    survivor.stop()
 
 
 def test_a_job_that_must_not_run_twice_dies_with_its_child(stack: Stack) -> None:
