@@ -44,7 +44,12 @@ def test_a_revoked_job_that_waits_never_runs(stack: Stack) -> None:
     waiting = stack.enqueue("run", "waiting")
     later = stack.enqueue("run", "later", countdown=2)
     revoked = {"reply": True, "timeout": 5, "destination": [worker.hostname]}
-    assert stack.app.control.revoke([waiting.id, later.id], **revoked), "the worker has heard of it"
+    # A worker is ready a moment before it has subscribed to remote control.
+    eventually(
+        lambda: stack.app.control.revoke([waiting.id, later.id], **revoked),
+        within=30,
+        what="the worker's answer",
+    )
     stack.enqueue("run", "other")
     with stack.store() as store:
         store.resume("standard")

@@ -109,12 +109,9 @@ def test_output_is_shown_with_the_name_of_its_process(run: Run, capsys: pytest.C
     run.supervisor.watch()
     run.supervisor.stop(["talker"])
 
-    assert [line.partition("| ")[2] for line in capsys.readouterr().out.splitlines() if "talker" in line][
-        :2
-    ] == [
-        "one",
-        "two",
-    ]
+    # Its end may be told before its last words, which another thread reads.
+    shown = [line.partition("| ")[2] for line in capsys.readouterr().out.splitlines() if "talker" in line]
+    assert [line for line in shown if line in ("one", "two")] == ["one", "two"]
 
 
 def running(pid: int) -> bool:

@@ -23,6 +23,8 @@ OWN_NAMES = (
     "QUEUE_TENANT",
     "CELERY",
     "DJANGO",
+    # Set for itself by a project's app that a test has imported.
+    "FLOWER",
     "LEDGER",
     "REDIS_URL",
     "DATABASE_URL",
