@@ -18,4 +18,5 @@ def world(shared_valkey: Valkey) -> Iterator[World]:
     """The engine under a fresh prefix."""
     made = World(shared_valkey.port, f"test{next(_numbers)}:")
     yield made
+    made.clear()
     made.client.close()

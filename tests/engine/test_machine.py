@@ -207,7 +207,7 @@ class Life:
             self.verify()
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(10))
 def test_a_random_life(shared_valkey: Valkey, seed: int) -> None:
     live(shared_valkey.port, seed)
 
@@ -232,4 +232,5 @@ def live(port: int, seed: int) -> None:
         error.add_note(f"seed {seed}, after {len(done)} steps: ... {' '.join(done[-12:])}")
         raise
     finally:
+        life.world.clear()
         life.world.client.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -135,22 +135,54 @@ class World:
     def keyspace(self) -> dict[str, Any]:
         """Everything there is, by key without the prefix."""
         prefix = self.store.prefix.encode()
-        found = {}
-        for key in sorted(self.client.scan_iter(match=prefix + b"*", count=1000)):
-            found[key[len(prefix) :].decode()] = self._value(key)
-        return found
+        keys = sorted(self._keys())
+        kinds = self._all([("TYPE", key) for key in keys])
+        values = self._all(
+            [(*READS[kind][0], key, *READS[kind][1]) for key, kind in zip(keys, kinds, strict=True)]
+        )
+        return {
+            key[len(prefix) :].decode(): AS_TEXT[kind](value)
+            for key, kind, value in zip(keys, kinds, values, strict=True)
+        }
 
-    def _value(self, key: bytes) -> Any:
-        kind = self.client.type(key)
-        if kind == b"string":
-            return self.client.get(key).decode()
-        if kind == b"hash":
-            return {field.decode(): value.decode() for field, value in self.client.hgetall(key).items()}
-        if kind == b"zset":
-            return {name.decode(): score for name, score in self.client.zrange(key, 0, -1, withscores=True)}
-        if kind == b"set":
-            return {member.decode() for member in self.client.smembers(key)}
-        if kind == b"list":
-            return [element.decode() for element in self.client.lrange(key, 0, -1)]
-        assert kind == b"stream", kind
-        return [{f.decode(): v.decode() for f, v in entry.items()} for _, entry in self.client.xrange(key)]
+    def clear(self) -> None:
+        """Delete everything there is."""
+        keys = self._keys()
+        for start in range(0, len(keys), 1000):
+            self.client.delete(*keys[start : start + 1000])
+
+    def _keys(self) -> list[bytes]:
+        return list(self.client.scan_iter(match=f"{self.store.prefix}*", count=10_000))
+
+    def _all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        pipeline = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return list(pipeline.execute())
+
+
+def _text(value: bytes) -> str:
+    return value.decode()
+
+
+def _texts(values: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {field.decode(): value.decode() for field, value in values.items()}
+
+
+#: How to read each type, before and after the key, and how to show it.
+READS: dict[bytes, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
+    b"string": (("GET",), ()),
+    b"hash": (("HGETALL",), ()),
+    b"set": (("SMEMBERS",), ()),
+    b"zset": (("ZRANGE",), (0, -1, "WITHSCORES")),
+    b"list": (("LRANGE",), (0, -1)),
+    b"stream": (("XRANGE",), ("-", "+")),
+}
+AS_TEXT: dict[bytes, Callable[[Any], Any]] = {
+    b"string": _text,
+    b"hash": _texts,
+    b"set": lambda members: {member.decode() for member in members},
+    b"zset": lambda members: {member.decode(): score for member, score in members},
+    b"list": lambda elements: [element.decode() for element in elements],
+    b"stream": lambda entries: [_texts(entry) for _, entry in entries],
+}

@@ -21,7 +21,7 @@ now.set(ARGV[1])
 local claim = {
   holder = ARGV[2], token = ARGV[2] .. '/' .. ARGV[3] .. '/', lease_ms = tonumber(ARGV[6]), forgets = ARGV[7] == 'forget',
   free = tonumber(ARGV[4]), want = math.min(ARGV[4] + ARGV[5], JOBS_A_CALL),
-  got = 0, looks = 0, waited_ms = 0, more = false, leased = {}, answer = { 'empty', bells.IDLE_MS },
+  rings_read = 8, got = 0, looks = 0, waited_ms = 0, more = false, leased = {}, answer = { 'empty', bells.IDLE_MS },
 }
 local served = {} -- queues that had their turn
 local choose_in
@@ -32,12 +32,14 @@ local function serve(q) -- returns whether work is left that another worker coul
     --- @include "lib/timers"
     if timers.run(q, due) or #due == TIMERS_A_CALL then claim.more = true end
   end
-  if pauses.until_ms(q.pause) or redis.call('EXISTS', key.rings(q.name)) == 0 then return false end
+  if pauses.until_ms(q.pause) then return false end
+  local open = redis.call('ZRANGE', key.rings(q.name), 0, claim.rings_read - 1, 'WITHSCORES')
+  if not open[1] then return false end
   if not choose_in then
     --- @include "lib/choose"
     choose_in = choose.serve
   end
-  return choose_in(claim, q)
+  return choose_in(claim, q, open)
 end
 
 local function keep_timers(q) -- one idle process wakes for the timers, the others wait for the bell

@@ -70,7 +70,7 @@ for i = 3, #ARGV, 10 do
 end
 if index[1] then
   redis.call('HSET', key.ids(), unpack(index))
-  redis.call('SADD', key.queues(), queue)
+  if not q.known then redis.call('SADD', key.queues(), queue) end
 end
 state.flush()
 return words

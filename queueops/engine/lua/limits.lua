@@ -39,7 +39,7 @@ if changed > 0 then
   end
   if everyone then
     wake.all(queue)
-    q.bell = true
+    q.bell = q.bell or bells.has_work(q)
   end
   state.flush()
 end

@@ -32,7 +32,7 @@ if changed ~= 'unchanged' then
   else
     redis.call('ZREM', key.timers(queue), timer) -- the end of an earlier pause
   end
-  q.bell = verb == 'resume'
+  q.bell = verb == 'resume' and bells.has_work(q)
   state.flush()
 end
 return changed

@@ -10,6 +10,10 @@ function bells.ring(queue)
   if redis.call('LLEN', key.bell(queue)) == 0 then redis.call('RPUSH', key.bell(queue), '1') end
 end
 
+function bells.has_work(q) -- whether a ring is open
+  return redis.call('EXISTS', key.rings(q.name)) == 1
+end
+
 function bells.note_timer(q, at_ms) -- this script made a timer that nobody may know of
   if not q.soonest or at_ms < q.soonest then q.soonest = at_ms end
 end
@@ -18,13 +22,13 @@ function bells.is_kept(q, at_ms) -- whether the keeper will be awake then; its p
   return q.wake_ms > now.ms and q.wake_ms <= at_ms + bells.NEAREST_MS
 end
 
-function bells.send() -- to every queue of this script that may have work now, or a timer sooner than known
+function bells.send() -- to every queue of this script that has work now (q.bell), or a timer sooner than known
   for name, q in pairs(state.queues) do
     local soonest = q.soonest
     if soonest and soonest < now.ms + bells.IDLE_MS and not bells.is_kept(q, soonest) then
       q.keeper, q.wake_ms = '', 0 -- whom the bell wakes becomes the keeper
       bells.ring(name)
-    elseif q.bell and redis.call('EXISTS', key.rings(name)) == 1 then
+    elseif q.bell then
       bells.ring(name)
     end
     q.soonest, q.bell = nil, false

@@ -9,7 +9,6 @@
 local choose = {}
 
 choose.LOOKS_A_CALL = 64
-choose.RINGS_READ = 8
 choose.ORGS_READ = 64
 
 local function first_lane(q, o) -- of an org with lanes for several resources: the one whose first job ranks first
@@ -39,7 +38,7 @@ local function next_ring(claim, q) -- the ring whose head is first, and its reso
   if not resource then
     if none == 'empty' then return nil, 'empty' end
     window.write(open)
-    q.open = window.read(open.zset, choose.RINGS_READ)
+    q.open = window.read(open.zset, claim.rings_read)
     return nil, 'looked'
   end
   local ring = q.rings[resource]
@@ -100,8 +99,26 @@ local function step(claim, q) -- 'took', 'looked', 'turned', 'held' or 'empty'
   return took and 'took' or 'looked'
 end
 
-function choose.serve(claim, q) -- returns whether work is left that another worker could take
-  q.open, q.rings, q.lane_sizes = window.read(key.rings(q.name), choose.RINGS_READ), {}, {}
+local function any_left(q) -- writes the places that were moved; returns whether a ring is open
+  local open, left = q.open, q.open.bound < math.huge
+  for i = open.first, open.last do
+    if not q.rings[open.names[i]] then left = true end
+  end
+  for resource, ring in pairs(q.rings) do
+    window.write(ring)
+    local _, none = window.head(ring)
+    if none == 'empty' then
+      redis.call('ZREM', open.zset, resource)
+    else
+      left = true
+    end
+  end
+  window.write(open)
+  return left
+end
+
+function choose.serve(claim, q, open) -- `open`: the first rings; returns whether another worker could take more
+  q.open, q.rings, q.lane_sizes = window.over(key.rings(q.name), open, claim.rings_read), {}, {}
   local got, took, left = claim.got, nil, nil
   claim.waited_ms = 0
   repeat
@@ -117,12 +134,7 @@ function choose.serve(claim, q) -- returns whether work is left that another wor
       if took == 'empty' then left = false elseif took == 'held' then left = true end
     end
   until left ~= nil
-  for resource, ring in pairs(q.rings) do
-    window.write(ring)
-    local _, none = window.head(ring)
-    if none == 'empty' then redis.call('ZREM', q.open.zset, resource) end
-  end
-  window.write(q.open)
+  left = any_left(q) and left
   if claim.got > got then
     state.count(q, 'claimed', claim.got - got)
     state.count(q, 'wait_ms', claim.waited_ms)

@@ -34,10 +34,10 @@ end
 local function slot_freed(q, o) -- rare where nothing is limited, so its parts are put together only here
   if not leases.open then
     --- @include "lib/lanes"
-    leases.open = lanes.open
+    leases.open, leases.has_work = lanes.open, bells.has_work
   end
   if o.closed == 'org_concurrency' or o.closed == 'org_share' then leases.open(q, o) end
-  if q.concurrency then q.bell = true end
+  if q.concurrency then q.bell = q.bell or leases.has_work(q) end
 end
 
 function leases.finish(token, l, used) -- frees the slots; `used`: ms (or units) of work to charge for

@@ -49,7 +49,7 @@ local function end_pause(q)
   redis.call('ZREM', key.timers(q.name), '!')
   if q.pause and not pauses.until_ms(q.pause) then
     redis.call('HDEL', key.gates(q.name), '!')
-    q.pause, q.bell = nil, true
+    q.pause = nil
   end
 end
 

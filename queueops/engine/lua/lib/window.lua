@@ -2,12 +2,15 @@
 
 local window = {}
 
-function window.read(zset, size)
-  local found = redis.call('ZRANGE', zset, 0, size - 1, 'WITHSCORES')
+function window.over(zset, found, size) -- found: its first members and their scores, at most `size`
   local w = { zset = zset, first = 1, last = #found / 2, names = {}, scores = {}, moved = {} }
   for i = 1, w.last do w.names[i], w.scores[i] = found[2 * i - 1], tonumber(found[2 * i]) end
   w.bound = w.last < size and math.huge or w.scores[w.last] -- beyond it are members that the window does not know
   return w
+end
+
+function window.read(zset, size)
+  return window.over(zset, redis.call('ZRANGE', zset, 0, size - 1, 'WITHSCORES'), size)
 end
 
 function window.head(w) -- name and score; without a head nil and 'more' (read it again) or 'empty' (so is the zset)
