@@ -136,13 +136,13 @@ def _repeated(suite: Suite, comparison: Comparison, options: argparse.Namespace)
 def _print(comparison: Comparison, verbose: bool) -> None:
     print(f"{comparison.suite}: stock passes {comparison.stock_passed}/{comparison.stock_total}, ", end="")
     print(f"ours {comparison.ours_passed}/{comparison.ours_total}")
-    for difference in comparison.differences:
-        print(
-            f"  {'explained' if difference.reason else 'UNEXPLAINED'}: {difference.test} ({difference.ours})"
-        )
-        if difference.reason:
-            print("      " + difference.reason)
-        if difference.detail and (verbose or not difference.reason):
+    said = ""
+    for difference in sorted(comparison.differences, key=lambda d: d.reason):
+        if difference.reason != said:
+            said = difference.reason
+            print(f"  differs for a known reason: {said}")
+        print(f"    {'' if said else 'UNEXPLAINED: '}{difference.test} ({difference.ours})")
+        if difference.detail and (verbose or not said):
             print("\n".join("      | " + line for line in difference.detail.splitlines()[-25:]))
     for test in comparison.better:
         print(f"  passes on ours only: {test}")
