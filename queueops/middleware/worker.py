@@ -12,6 +12,7 @@ from celery import Celery, bootsteps, signals
 from celery.app.task import Task
 from celery.utils.log import get_logger
 from celery.worker import state
+from redis.exceptions import OutOfMemoryError
 
 from queueops.conf import config
 from queueops.engine.store import Store
@@ -51,9 +52,14 @@ class Chores:
                 continue
             chore.due = now + chore.seconds
             lock = store.key("lock", name=chore.name)
-            # The lock outlives a run that hangs, not by much: the next process goes on after it.
-            if not store.client.set(lock, holder, nx=True, ex=max(30, int(chore.seconds * 3))):
-                continue
+            try:
+                # The lock outlives a run that hangs, not by much: the next process goes on after it.
+                if not store.client.set(lock, holder, nx=True, ex=max(30, int(chore.seconds * 3))):
+                    continue
+            except OutOfMemoryError:
+                # A full broker takes no lock. Chores may run side by side, only to no use; and what makes
+                # room again, the way of dead letters into the database, is one of them.
+                pass
             try:
                 chore.run(store)
             except Exception:
