@@ -6,6 +6,7 @@ import pytest
 
 from queueops.errors import BrokerFull
 from tests.support.polling import eventually, stays
+from tests.support.project import Project
 from tests.support.stack import LEASE_SECONDS, Stack
 
 
@@ -57,3 +58,14 @@ def test_a_worker_that_starts_while_the_broker_is_full_drains_it(stack: Stack) -
     stack.wait_empty()
     stack.ledger.assert_each_ran_once(jobs)
     worker.stop()
+
+
+def test_dead_letters_leave_a_full_broker_for_the_database(stack: Stack, project: Project) -> None:
+    """Letters may be what fills it: their way out must not need the room that they take."""
+    failing = [stack.enqueue("fail_for_good", f"failing-{n}").id for n in range(3)]
+    stack.broker.fill()
+    project.worker(pool="threads", concurrency=1)
+    eventually(lambda: len(project.letters()) == 3, within=20, what="three rows")
+    assert {letter["task_id"] for letter in project.letters()} == set(failing)
+    eventually(lambda: not stack.dead(), within=5, what="the stream is empty")
+    stack.wait_empty()
