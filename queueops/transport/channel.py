@@ -286,7 +286,7 @@ class Channel(stock.Channel):
         if self._consumption is None:
             self._consumption = Consumption(self.store, self.holder)
         consumption, connection = self._consumption, self.client.connection
-        if not free and (not ahead or consumption.sated == self.holder.ended_total):
+        if not free and (not ahead or consumption.is_sated()):
             return
         self._in_poll, self._brpop_sent_at = connection, stock.monotonic()
         # A job may have ended while the last claim was on its way: behind the bell its settle, and with it

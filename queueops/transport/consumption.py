@@ -12,6 +12,7 @@ rings the bell.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 from redis.exceptions import NoScriptError, ResponseError
@@ -20,6 +21,9 @@ from queueops.engine import replies, scripts
 from queueops.engine.store import STEP, Store
 from queueops.engine.types import Claim, Settlement
 from queueops.transport.holder import Holder
+
+#: Work that comes while all slots are busy is looked for again after this.
+SATED_SECONDS = 0.25
 
 
 class Exchange:
@@ -47,6 +51,11 @@ class Consumption:
         self.rest: float | None = None
         #: Jobs that had ended when a claim for no free slot found nothing: another is of use after the next.
         self.sated = -1
+        self._sated_at = 0.0
+
+    def is_sated(self) -> bool:
+        """Whether a claim for no free slot is too soon: nothing ended since the last found nothing."""
+        return self.sated == self.holder.ended_total and monotonic() - self._sated_at < SATED_SECONDS
 
     def send_claim(self, connection: Any, queues: Sequence[str], free: int, ahead: int, forget: bool) -> None:
         """Send the settles that wait and a claim."""
@@ -102,7 +111,7 @@ class Consumption:
                 self.rest = claim.wait_ms / 1000
             else:
                 # Not the bell: it would block the socket, and the next slot that is freed must claim at once.
-                self.sated = self.holder.ended_total
+                self.sated, self._sated_at = self.holder.ended_total, monotonic()
         return claim
 
     def broken(self) -> None:
