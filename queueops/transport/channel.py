@@ -413,9 +413,16 @@ class Channel(stock.Channel):
         if not self.closed and self._own_buffer:
             tokens = [job.token for job in self._own_buffer]
             self._own_buffer.clear()
-            self.store.release(tokens)
             self.holder.forget(tokens)
-        super().close()
+            with suppress(redis.RedisError, OSError):  # their leases lapse by themselves
+                self.store.release(tokens)
+        try:
+            super().close()
+        except (redis.RedisError, OSError):
+            # The broker is away, and stock gives up half-way, at the fanout bindings that it cleans away: the
+            # sockets would stay open, and every further close would fail again.
+            self.auto_delete_queues.clear()
+            super().close()
 
     def lease_store(self) -> Store:
         """Return a store on connections of its own, for the lease thread."""
