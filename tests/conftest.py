@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from tests.support.postgres import Postgres
 from tests.support.project import Project, migrate
 from tests.support.stack import Stack
 from tests.support.valkey import Valkey
+
+
+def pytest_configure() -> None:
+    """A run that is asked to stop from outside takes its servers and workers along, as one by Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,7 @@ def test_a_worker_that_alone_cannot_reach_the_broker_comes_back(stack: Stack) ->
     stack.wait_ended(*after, within=20)
     stack.wait_empty(within=20)
     stack.ledger.assert_each_ran_once(["within", *after])
+    assert "Traceback" not in worker.log(), "an outage is told in words"
     worker.stop()
 
 
