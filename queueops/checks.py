@@ -10,9 +10,9 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from queueops.errors import BrokerUnavailable, ConfigurationError, LimitInvalid
+from queueops.errors import BrokerUnavailable, ConfigurationError, LimitInvalid, PublishError
 
-__all__ = ["check_broker", "check_database", "check_settings"]
+__all__ = ["check_broker", "check_celery", "check_database", "check_settings", "check_tasks"]
 
 
 @register("queueops")
@@ -100,6 +100,36 @@ def check_celery(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
                 id="queueops.W004",
             )
         )
+    return messages
+
+
+@register("queueops")
+def check_tasks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Options of tasks that cannot work, and those that do not do what they look like."""
+    from celery import current_app
+
+    from queueops.middleware.options import TaskPlan
+    from queueops.middleware.task_rates import task_rate
+
+    messages: list[CheckMessage] = []
+    # As a worker does it: a project's modules of tasks are not imported before somebody needs them.
+    current_app.loader.import_default_modules()
+    for name, task in sorted(current_app.tasks.items()):
+        try:
+            plan = TaskPlan(current_app, name, task)
+            rate = task_rate(task)
+        except (ConfigurationError, PublishError) as error:
+            messages.append(Error(str(error), hint="Mend the task's options.", id="queueops.E006"))
+            continue
+        if plan.ours and rate and getattr(task, "resource", None):
+            messages.append(
+                Warning(
+                    f"Task {name} has a resource and a rate_limit: its jobs take the resource's limits, and "
+                    "the rate_limit does nothing.",
+                    hint='Give the rate to the resource: its row in admin, or QUEUEOPS["RESOURCES"].',
+                    id="queueops.W008",
+                )
+            )
     return messages
 
 

@@ -57,12 +57,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a lease ended. ``run_ms``: time in the task's body; ``detail``: what a dead letter should tell."""
+    """How a lease ended. ``run_ms``: time in the task's body; ``detail``: what a dead letter should tell;
+    ``counts_as_failure``: the attempt is a failure for the breaker of its resource.
+    """
 
     token: str
     outcome: Outcome
     run_ms: float = 0.0
     detail: dict[str, Any] | None = None
+    counts_as_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

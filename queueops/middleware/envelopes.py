@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from queueops.conf import config
 from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.backoff import RetryPolicy
 from queueops.errors import InvalidMessage
+from queueops.middleware.breaker import counts
 from queueops.middleware.chain import Envelope, chain
 from queueops.middleware.options import CALL_OPTIONS, TaskPlan
 from queueops.middleware.org import check_org, check_resource
@@ -63,7 +65,7 @@ def prepare(
     before = add_custom(headers, custom)
     plan = amqp.plan(name)
     if headers["retries"]:
-        _supersede(headers["id"], options)
+        _supersede(headers["id"], options, before)
     if before is not None and headers["retries"]:
         envelope = _retried(before, queue, message, own, plan)
     else:
@@ -134,7 +136,7 @@ def first_envelope(queue: str, message: Any, own: dict[str, Any], plan: TaskPlan
         task_id=headers["id"],
         queue=queue,
         org="",
-        resource=own.get("resource") or plan.resource,
+        resource=plan.resource_for(own.get("resource"), body[0], body[1]),
         priority=(
             plan.default_priority
             if priority is None
@@ -179,7 +181,7 @@ def _retried(
     )
 
 
-def _supersede(task_id: str, options: dict[str, Any]) -> None:
+def _supersede(task_id: str, options: dict[str, Any], before: dict[str, Any] | None) -> None:
     # The new attempt and the end of the old lease are one step in the broker, so a child that dies right
     # after this publish does not make the job run twice.
     task = get_current_worker_task()
@@ -187,3 +189,6 @@ def _supersede(task_id: str, options: dict[str, Any]) -> None:
         token = (task.request.delivery_info or {}).get("token")
         if token:
             options["queueops_supersedes"] = token
+        # A task that asks for its next attempt while it handles an error has failed by that error.
+        if before and before.get("resource") and counts(task, sys.exc_info()[1]):
+            options["queueops_failed"] = True

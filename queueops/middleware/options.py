@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from celery import Celery
+from celery.utils.imports import symbol_by_name
 
 from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
 from queueops.errors import ConfigurationError
+from queueops.middleware.task_rates import task_rate, task_resource
 
-__all__ = ["CALL_OPTIONS", "CallOptions", "TaskOptions", "TaskPlan"]
+__all__ = ["CALL_OPTIONS", "CallOptions", "ResourceOf", "TaskOptions", "TaskPlan"]
+
+#: Says from a job's args and kwargs which resource it uses; "" or None is none.
+ResourceOf: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], str | None]
 
 
 class TaskOptions(TypedDict, total=False):
     """Options of `@shared_task` that queueops reads, as in `@shared_task(**TaskOptions(org_from="org_id"))`.
 
     org: the org of every job of this task. org_from: the argument that holds the org.
-    resource: the outside thing the task uses. priority: 0..10, a name, or on `scale`.
+    resource: the outside thing the task uses: its name, a function of (args, kwargs) that returns the name,
+    or the function's place as "package.module:function". priority: 0..10, a name, or on `scale`.
     delivery: "at_most_once" for a task that must not run twice.
     deadline: seconds from the publish. run_limit: seconds an attempt may take; 0 or None is no limit.
     attempts, retry_policy, no_retry: see docs/guarantees.md.
+    breaker_errors, breaker_ignores: which exceptions count against the resource, see docs/resources.md.
     """
 
     org: str
     org_from: str
-    resource: str
+    resource: str | ResourceOf
     priority: int | str | priorities.Priority
     scale: Literal["1-10"]
     delivery: Literal["at_least_once", "at_most_once"]
@@ -37,12 +45,15 @@ class TaskOptions(TypedDict, total=False):
     attempts: int
     retry_policy: RetryPolicy | dict[str, Any]
     no_retry: tuple[type[BaseException], ...]
+    breaker_errors: tuple[type[BaseException], ...]
+    breaker_ignores: tuple[type[BaseException], ...]
 
 
 class CallOptions(TypedDict, total=False):
     """Options of `apply_async` and `enqueue_many` that queueops reads; they win over the task's.
 
-    A deadline or run_limit of 0 takes the task's away: Celery drops options that are None.
+    A deadline or run_limit of 0, or a resource of "", takes the task's away: Celery drops options that are
+    None.
     """
 
     org: str
@@ -90,7 +101,7 @@ class TaskPlan:
         self.ours = not name.startswith("celery.")
         self.org: str | None = getattr(task, "org", None)
         self.org_argument = _argument(task, getattr(task, "org_from", None))
-        self.resource: str = getattr(task, "resource", None) or ""
+        self.resource: str | ResourceOf = _resource(name, task)
         self.scale: str | None = getattr(task, "scale", None)
         given = getattr(task, "priority", None)
         self.default_priority = priorities.parse(given, self.scale)
@@ -112,9 +123,38 @@ class TaskPlan:
             raise ConfigurationError(f'delivery is "at_least_once" or "at_most_once", not {delivery!r}.')
         return bool(delivery == "at_most_once")
 
+    def resource_for(self, given: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Return the resource of a job with these arguments, unchecked; `given` is what its call says."""
+        if given is not None:
+            return given
+        return self.resource if isinstance(self.resource, str) else self.resource(args, kwargs) or ""
+
     def policy(self, base: RetryPolicy) -> RetryPolicy:
         """Return the task's retry policy, which is its queue's where it says nothing."""
         return policy_from(self._attempts, base) if self._attempts else base
+
+
+def _resource(name: str, task: Any) -> str | ResourceOf:
+    given = getattr(task, "resource", None)
+    if isinstance(given, str) and ":" in given:
+        try:
+            given = symbol_by_name(given)
+        except (ImportError, AttributeError) as error:
+            raise ConfigurationError(
+                f"Task {name} has resource={given!r}, which cannot be imported: {error}"
+            ) from error
+    if inspect.ismethod(given) and given.__self__ is task and _takes_two(given.__func__):
+        # Celery makes the options of a task attributes of its class, where a function becomes a method.
+        given = given.__func__
+    if not given and task_rate(task):
+        return task_resource(name)
+    if given is None or isinstance(given, str) or callable(given):
+        return given or ""
+    raise ConfigurationError(f"Task {name} has resource={given!r}; it is a name or a function.")
+
+
+def _takes_two(function: Any) -> bool:
+    return len(inspect.signature(function).parameters) == 2
 
 
 def _attempts(task: Any) -> dict[str, Any]:

@@ -20,11 +20,14 @@ from celery.worker import state
 
 from queueops.conf import config
 from queueops.engine.rules.states import Reason
+from queueops.middleware.breaker import counts
 from queueops.middleware.dead_letter import detail, reason_of
 from queueops.middleware.run import failed_elsewhere
 
 #: Delay before a job that its task rejected with ``requeue=True`` may be claimed again.
 REQUEUE_DELAY_MS = 5_000
+#: The deaths that an attempt's own error caused; any other says nothing about the job's resource.
+_ATTEMPT_FAILED = frozenset({Reason.FAILED, Reason.TIMEOUT})
 
 
 class Request(stock.Request):
@@ -66,12 +69,16 @@ class Request(stock.Request):
             self._bury(Reject("rejected"), Reason.REJECTED)
 
     def _settle(
-        self, outcome: str, run_ms: float | None = None, letter: dict[str, Any] | None = None
+        self,
+        outcome: str,
+        run_ms: float | None = None,
+        letter: dict[str, Any] | None = None,
+        failed: bool = False,
     ) -> None:
         if self._outcome:
             return
         self._outcome, self.acknowledged = outcome, True
-        self.holder.settle(self.token, outcome, run_ms, letter)
+        self.holder.settle(self.token, outcome, run_ms, letter, failed)
 
     def _give_back(self, delay_ms: int, error: BaseException, reason: str) -> None:
         if self._outcome:
@@ -80,7 +87,8 @@ class Request(stock.Request):
         self.holder.give_back(self.token, delay_ms=delay_ms, lost=True, detail=self._letter(error, reason))
 
     def _bury(self, error: BaseException, reason: str, traceback: str = "") -> None:
-        self._settle("dead", letter=self._letter(error, reason, traceback))
+        failed = reason in _ATTEMPT_FAILED and counts(self.task, error)
+        self._settle("dead", letter=self._letter(error, reason, traceback), failed=failed)
 
     def _letter(self, error: BaseException, reason: str, traceback: str = "") -> dict[str, Any]:
         header = self._request_dict.get("queueops") or {}

@@ -18,6 +18,7 @@ from celery.exceptions import Retry as CeleryRetry
 from queueops.conf import config
 from queueops.engine.rules.backoff import RetryPolicy, policy_from
 from queueops.errors import StaleLease
+from queueops.middleware.breaker import counts
 from queueops.middleware.chain import Envelope, Job, Middleware
 from queueops.middleware.dead_letter import RetryRefused, attempt_entry
 
@@ -141,6 +142,8 @@ def _publish(job: Job, error: Exception, delay: float) -> Exception:
     token = (request.delivery_info or {}).get("token")
     if token:
         options["queueops_supersedes"] = token
+    if job.resource and counts(job.task, error):
+        options["queueops_failed"] = True
     try:
         job.task.retry(exc=error, countdown=delay, max_retries=request.retries + 1, **options)
     except CeleryRetry as retry:

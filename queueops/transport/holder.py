@@ -130,16 +130,21 @@ class Holder:
     # Ends
 
     def settle(
-        self, token: str, outcome: Any, run_ms: float | None = None, detail: dict[str, Any] | None = None
+        self,
+        token: str,
+        outcome: Any,
+        run_ms: float | None = None,
+        detail: dict[str, Any] | None = None,
+        counts_as_failure: bool = False,
     ) -> None:
         """End a lease: its slot is free at once, its settle waits in the outbox until Redis has confirmed
-        it.
+        it. ``counts_as_failure``: for the breaker of the job's resource.
         """
         with self._lock:
             held = self._held.get(token)
             if run_ms is None:
                 run_ms = held.ran_ms(monotonic()) if held else 0.0
-            self._outbox.append(Settlement(token, outcome, run_ms, detail))
+            self._outbox.append(Settlement(token, outcome, run_ms, detail, counts_as_failure))
             self.mean_ms += (run_ms - self.mean_ms) * (MEAN_STEP if self.ended_total else 1)
             self._ended(held)
         self._announce()

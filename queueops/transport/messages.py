@@ -84,6 +84,7 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
     headers, properties = message["headers"], message["properties"]
     meta = headers.get(HEADER) or {}
     supersedes = properties.pop("queueops_supersedes", "")
+    failed = bool(properties.pop("queueops_failed", False))
     org, resource = meta.get("org", DEFAULT_ORG), meta.get("resource", "")
     if not (isinstance(org, str) and NAME.match(org)):
         raise InvalidOrg(org)
@@ -114,6 +115,7 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
         attempt=int(headers.get("retries") or 0),
         repeated=repeated,
         supersedes=supersedes,
+        counts_as_failure=failed,
     )
 
 

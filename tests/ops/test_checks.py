@@ -15,6 +15,9 @@ from tests.support import site
 from tests.support.valkey import Valkey
 
 
+def nothing() -> None: ...
+
+
 def ids(messages: list[CheckMessage]) -> list[str | None]:
     assert all(message.hint for message in messages)
     return [message.id for message in messages]
@@ -46,6 +49,20 @@ def test_a_broker_of_another_transport_and_rates_of_each_worker_are_named(app: C
     app.conf.worker_disable_rate_limits = False
     app.conf.broker_url = "redis://127.0.0.1/0"
     assert ids(checks.check_celery(None)) == ["queueops.W003", "queueops.W004"]
+
+
+def test_options_of_tasks_that_do_not_work_are_named(app: Celery) -> None:
+    assert checks.check_tasks(None) == []
+    for name, options in {
+        "both": {"resource": "whatsapp", "rate_limit": "5/s"},
+        "unknown": {"resource": "no.such.module:function"},
+        "unread": {"rate_limit": "often"},
+        "fine": {"rate_limit": "5/s"},
+    }.items():
+        app.task(nothing, name=name, shared=False, **options)
+    found = checks.check_tasks(None)
+    assert ids(found) == ["queueops.W008", "queueops.E006", "queueops.E006"]
+    assert [message.msg.split()[1] for message in found] == ["both", "unknown", "unread"]
 
 
 def test_sqlite_with_deferred_transactions_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ class NewJob:
     attempt: int = 0
     repeated: bool = False
     supersedes: str = ""
+    counts_as_failure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
