@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from queueops.middleware import install
     from queueops.middleware.chain import Envelope, Job, Middleware, Outcome
     from queueops.middleware.client import Item, enqueue_many
+    from queueops.middleware.on_commit import enqueue_on_commit
     from queueops.middleware.options import TaskOptions
     from queueops.middleware.org import current_org, org_context
+    from queueops.ops.outbox import enqueue_in_transaction
 
 __version__ = "0.1.0"
 
@@ -29,7 +31,9 @@ __all__ = [  # noqa: RUF022  in groups
     "RetryPolicy",
     "TaskOptions",
     "current_org",
+    "enqueue_in_transaction",
     "enqueue_many",
+    "enqueue_on_commit",
     "org_context",
     # extend
     "Envelope",
@@ -47,7 +51,9 @@ _HOME = {
     "RetryPolicy": "queueops.engine.rules.backoff",
     "TaskOptions": "queueops.middleware.options",
     "current_org": "queueops.middleware.org",
+    "enqueue_in_transaction": "queueops.ops.outbox",
     "enqueue_many": "queueops.middleware.client",
+    "enqueue_on_commit": "queueops.middleware.on_commit",
     "org_context": "queueops.middleware.org",
     "Envelope": "queueops.middleware.chain",
     "Job": "queueops.middleware.chain",

@@ -1,4 +1,4 @@
-"""Rows that outlive Redis: dead letters, the limits of orgs, and who did what."""
+"""Rows that outlive Redis: dead letters, the limits of orgs, the outbox, and who did what."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.utils import timezone
 from queueops.engine.rules.gates import Limits
 from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.errors import LimitInvalid
-from queueops.querysets import DeadLetterQuerySet, SteppingQuerySet
+from queueops.querysets import DeadLetterQuerySet, OutboxQuerySet, SteppingQuerySet
 
-__all__ = ["REASONS", "UNLIMITED", "AuditEntry", "DeadLetter", "OrgLimit"]
+__all__ = ["REASONS", "UNLIMITED", "AuditEntry", "DeadLetter", "OrgLimit", "OutboxEntry"]
 
 #: In a limit's column: no limit, whatever the environment or the settings say. An empty column inherits.
 UNLIMITED = -1
@@ -228,3 +228,36 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.who}: {self.verb} {self.target}"
+
+
+class OutboxEntry(models.Model):
+    """A job that was enqueued in a transaction and is not yet in the broker. It is gone when it is there."""
+
+    id = models.BigAutoField(primary_key=True)
+    queue = models.CharField(max_length=255)
+    org = models.CharField(max_length=128)
+    task = models.CharField(max_length=255)
+    task_id = models.CharField("task id", max_length=255)
+    head = models.JSONField(
+        help_text="What the broker has to know of the job; its tag was made with the row."
+    )
+    message = models.TextField(help_text="The message as it will be published.")
+    created_at = models.DateTimeField("written", default=timezone.now, editable=False)
+    tries = models.PositiveIntegerField("refusals", default=0)
+    error = models.TextField(blank=True)
+    refused_at = models.DateTimeField("refused", null=True, blank=True)
+
+    objects: ClassVar[models.Manager[OutboxEntry]] = OutboxQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "outbox entry"
+        verbose_name_plural = "outbox entries"
+        default_permissions = ("view",)
+        permissions = [
+            ("retry_outboxentry", "Can retry refused entries of the outbox"),
+            ("discard_outboxentry", "Can discard refused entries of the outbox"),
+        ]
+        indexes = [models.Index(fields=["refused_at", "id"], name="queueops_outbox_waiting")]
+
+    def __str__(self) -> str:
+        return f"outbox entry {self.pk} ({self.task} of {self.org})"

@@ -10,9 +10,9 @@ from django.db import connections, models
 from queueops.engine.rules.states import LetterStatus
 
 if TYPE_CHECKING:
-    from queueops.models import DeadLetter
+    from queueops.models import DeadLetter, OutboxEntry  # noqa: F401  named in text below
 
-__all__ = ["DeadLetterQuerySet", "SteppingQuerySet"]
+__all__ = ["DeadLetterQuerySet", "OutboxQuerySet", "SteppingQuerySet"]
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -58,3 +58,15 @@ class DeadLetterQuerySet(SteppingQuerySet["DeadLetter"]):
         """The letter's line: the first death of its job and the death of each replay, oldest first."""
         first = letter.origin_id or letter.pk
         return self.filter(models.Q(pk=first) | models.Q(origin_id=first)).order_by("replay_number", "pk")
+
+
+class OutboxQuerySet(SteppingQuerySet["OutboxEntry"]):
+    """Rows of the outbox in the words of the operator."""
+
+    def waiting(self) -> OutboxQuerySet:
+        """Rows that are to be relayed, in their order."""
+        return self.filter(refused_at__isnull=True).order_by("id")
+
+    def refused(self) -> OutboxQuerySet:
+        """Rows that the broker has refused; they wait for a person."""
+        return self.filter(refused_at__isnull=False)

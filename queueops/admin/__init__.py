@@ -1,5 +1,5 @@
-"""Admin: dead letters, limits of orgs, and the audit log. Every button calls one verb of `queueops.ops`."""
+"""Admin: dead letters, limits of orgs, outbox, audit log. Every button calls one verb of `queueops.ops`."""
 
-from queueops.admin import audit, dead_letters, limits
+from queueops.admin import audit, dead_letters, limits, outbox
 
-__all__ = ["audit", "dead_letters", "limits"]
+__all__ = ["audit", "dead_letters", "limits", "outbox"]

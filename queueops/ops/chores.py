@@ -14,12 +14,14 @@ from queueops.models import OrgLimit
 from queueops.ops import publishing
 from queueops.ops.collector import collect_all
 from queueops.ops.connections import released
+from queueops.ops.relay import relay_all
 
 __all__ = ["register"]
 
 COLLECT_SECONDS = 1.0
 EXPIRE_SECONDS = 5.0
 RECONCILE_SECONDS = 30.0
+RELAY_SECONDS = 1.0
 
 
 def register() -> None:
@@ -36,6 +38,7 @@ def _give_chores(**_: Any) -> None:
     chores.register("dead_letters", COLLECT_SECONDS, collect_all)
     chores.register("limits.expire", EXPIRE_SECONDS, expire)
     chores.register("limits.reconcile", RECONCILE_SECONDS, reconcile)
+    chores.register("outbox", RELAY_SECONDS, relay_all)
 
 
 def expire(store: Store) -> None:

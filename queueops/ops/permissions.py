@@ -16,12 +16,14 @@ __all__ = [
     "ADD_LIMIT",
     "CHANGE_LIMIT",
     "DISCARD",
+    "DISCARD_OUTBOX",
     "EDIT",
     "PAUSE_ORG",
     "PAUSE_QUEUE",
     "PURGE",
     "REPLAY",
     "RESET_LIMIT",
+    "RETRY_OUTBOX",
     "VIEW_PAYLOAD",
     "Actor",
 ]
@@ -36,6 +38,8 @@ CHANGE_LIMIT = "queueops.change_orglimit"
 RESET_LIMIT = "queueops.delete_orglimit"
 PAUSE_ORG = "queueops.pause_org"
 PAUSE_QUEUE = "queueops.pause_queue"
+RETRY_OUTBOX = "queueops.retry_outboxentry"
+DISCARD_OUTBOX = "queueops.discard_outboxentry"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,15 @@ from datetime import timedelta
 
 import pytest
 from celery import Celery
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
-from queueops.models import AuditEntry, DeadLetter, OrgLimit
-from queueops.ops import broker, dead_letters, limits, publishing
+from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry
+from queueops.ops import broker, dead_letters, limits, publishing, relay
+from queueops.ops.outbox import enqueue_in_transaction
 from queueops.ops.permissions import Actor
 from tests.support import letters, site
 from tests.support.postgres import Postgres
@@ -166,3 +167,32 @@ def test_limits_are_published_and_end(app: Celery, store: Store) -> None:
     assert publishing.expire(store) == 1
     assert store.read_limits("bulk") == {"acme": Limits(max_in_flight=4)}
     assert json.dumps(AuditEntry.objects.latest("pk").parameters) == '{"note": ""}'
+
+
+def test_a_relay_waits_for_no_other_and_overtakes_none(
+    app: Celery, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "_away_until", float("inf"))
+    with transaction.atomic():
+        ids = [enqueue_in_transaction("shop.note", (n,)) for n in range(2)]
+    locked, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                list(OutboxEntry.objects.filter(task_id=ids[0]).select_for_update())
+                locked.set()
+                assert go_on.wait(20)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert locked.wait(20)
+    assert relay.relay_all(store) == 0
+    assert store.queue_snapshot("standard").ready == 0, "the second must not be there before the first"
+    go_on.set()
+    holder.join()
+    assert relay.relay_all(store) == 2
+    assert [job.task_id for job in store.claim(["standard"], 10, 0, "relay", 1).jobs] == ids
+    assert not OutboxEntry.objects.exists()

@@ -112,9 +112,9 @@ def empty() -> None:
     from django.contrib.auth.models import User
     from django.contrib.sessions.models import Session
 
-    from queueops.models import AuditEntry, DeadLetter, OrgLimit
+    from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry
 
-    for model in (DeadLetter, OrgLimit, AuditEntry, Session, User):
+    for model in (DeadLetter, OrgLimit, OutboxEntry, AuditEntry, Session, User):
         model._default_manager.all().delete()
 
 

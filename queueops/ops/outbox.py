@@ -1,0 +1,86 @@
+"""The outbox: jobs written with the caller's rows, so that neither exists without the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from celery import Celery
+from celery.app.task import Task
+from django.db import router, transaction
+
+from queueops.middleware.draft import draft
+from queueops.models import OutboxEntry
+from queueops.ops import audit, permissions
+from queueops.ops.permissions import Actor
+from queueops.ops.relay import entry_of, relay_at_commit
+
+__all__ = ["discard", "enqueue_in_transaction", "retry"]
+
+
+def enqueue_in_transaction(
+    task: Task | str,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    app: Celery | None = None,
+    **options: Any,
+) -> str:
+    """Enqueue a job by a row of the current transaction: committed with it, or rolled back with it.
+
+    Nothing is lost when the broker is away at the commit: the rows wait, and go to their queues in the order
+    in which they were written, each once. With the broker there, that is at the commit. The job is made
+    now: its org is the one of here and now, a countdown counts from now. Publish signals are not sent.
+
+    The transaction is one of the database that holds queueops' tables.
+
+    Args:
+        task: a task, or the name of one that this process does not know.
+        args, kwargs: the task's arguments.
+        app: the Celery app; the task's own, or the current one.
+        options: as for `apply_async`.
+
+    Returns:
+        The task id.
+
+    Raises:
+        PublishError: the job is refused (unknown queue, bad name, too large).
+        TypeError: arguments that the task does not take.
+    """
+    queue, job = draft(task, args, kwargs, options, app=app)
+    alias = router.db_for_write(OutboxEntry)
+    entry_of(queue, job).save(using=alias, force_insert=True)
+    relay_at_commit.register(alias)
+    return job.task_id
+
+
+def retry(actor: Actor, entries: Iterable[int]) -> int:
+    """Let these refused rows be relayed again, in their old places; return how many.
+
+    Raises:
+        PermissionDenied: the actor may not retry.
+    """
+    actor.require(permissions.RETRY_OUTBOX)
+    ids = list(entries)
+    with transaction.atomic(using=router.db_for_write(OutboxEntry)):
+        count = OutboxEntry.objects.filter(pk__in=ids).refused().update(refused_at=None, error="")
+        audit.record(actor, "retry", _named(ids), {"entries": ids[:100]}, count)
+    return int(count)
+
+
+def discard(actor: Actor, entries: Iterable[int]) -> int:
+    """Delete these refused rows for good; return how many. A row that waits for the broker stays.
+
+    Raises:
+        PermissionDenied: the actor may not discard.
+    """
+    actor.require(permissions.DISCARD_OUTBOX)
+    ids = list(entries)
+    with transaction.atomic(using=router.db_for_write(OutboxEntry)):
+        count, _ = OutboxEntry.objects.filter(pk__in=ids).refused().delete()
+        audit.record(actor, "discard", _named(ids), {"entries": ids[:100]}, count)
+    return count
+
+
+def _named(ids: Sequence[int]) -> str:
+    return f"outbox entry {ids[0]}" if len(ids) == 1 else f"{len(ids)} outbox entries"
