@@ -1,4 +1,4 @@
-"""Rows that outlive Redis: dead letters, the limits of orgs, the outbox, and who did what."""
+"""Rows that outlive Redis: dead letters, limits of orgs and resources, the outbox, and who did what."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from queueops.engine.rules.gates import Limits
+from queueops.engine.rules.gates import Limits, rate
+from queueops.engine.rules.resources import BREAKER_FIELDS, limits_of
 from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.errors import LimitInvalid
 from queueops.querysets import DeadLetterQuerySet, OutboxQuerySet, SteppingQuerySet
 
-__all__ = ["REASONS", "UNLIMITED", "AuditEntry", "DeadLetter", "OrgLimit", "OutboxEntry"]
+__all__ = ["REASONS", "UNLIMITED", "AuditEntry", "DeadLetter", "OrgLimit", "OutboxEntry", "Resource"]
 
 #: In a limit's column: no limit, whatever the environment or the settings say. An empty column inherits.
 UNLIMITED = -1
@@ -193,6 +194,97 @@ class OrgLimit(models.Model):
     def says_nothing(self) -> bool:
         """Whether the row limits nothing, so that it could as well be gone."""
         return not self.paused and all(getattr(self, field) is None for field in self.FIELDS)
+
+
+class Resource(models.Model):
+    """The limits of an outside thing that jobs use, for all orgs and queues together. Empty is inherited."""
+
+    #: The columns that are limits, in the order in which people read them.
+    FIELDS = ("rate", "burst", "max_in_flight", "breaker", *BREAKER_FIELDS)
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=128, unique=True, validators=[NAME])
+    rate = models.CharField(
+        max_length=32, blank=True, help_text="Jobs started, as 10/s, 5/m, 100/h or 1000/d; -1 is no limit."
+    )
+    burst = models.IntegerField(
+        null=True, blank=True, help_text="Jobs that may start at once after a quiet time."
+    )
+    max_in_flight = models.IntegerField(
+        null=True, blank=True, help_text="Jobs running at once; -1 is no limit."
+    )
+    breaker = models.CharField(
+        max_length=3,
+        blank=True,
+        choices=[("on", "on"), ("off", "off")],
+        help_text="Whether the resource is closed by itself when too many of its jobs fail.",
+    )
+    failure_share = models.FloatField(
+        null=True, blank=True, help_text="Part of the calls that must have failed, above 0 up to 1."
+    )
+    min_calls = models.IntegerField(
+        "least calls", null=True, blank=True, help_text="With fewer in the window it does not open."
+    )
+    window_seconds = models.FloatField(
+        "window (s)", null=True, blank=True, help_text="Calls that ended in this time are looked at."
+    )
+    open_seconds = models.FloatField(
+        "first opening (s)", null=True, blank=True, help_text="Each opening in a row lasts twice as long."
+    )
+    longest_open_seconds = models.FloatField("longest opening (s)", null=True, blank=True)
+    probes = models.IntegerField(
+        null=True, blank=True, help_text="Jobs that must succeed before it closes again."
+    )
+    note = models.CharField(max_length=255, blank=True)
+    updated_at = models.DateTimeField("changed", auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        permissions = [
+            ("panic_resource", "Can put resources into panic mode and end it"),
+            ("pause_resource", "Can pause and resume resources"),
+            ("pause_task", "Can pause and resume tasks by their name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def says(self) -> dict[str, Any]:
+        """The fields that are not inherited, as `queueops.engine.rules.resources.FIELDS`; None is no limit.
+
+        Raises:
+            LimitInvalid: the rate cannot be read.
+        """
+        said: dict[str, Any] = {}
+        for field in self.FIELDS:
+            value = getattr(self, field)
+            if value in (None, ""):
+                continue
+            if field == "rate":
+                value = None if value.strip() == str(UNLIMITED) else rate(value)
+            elif field == "breaker":
+                value = value == "on"
+            elif field == "max_in_flight" and value == UNLIMITED:
+                value = None
+            said[field] = value
+        return said
+
+    def clean(self) -> None:
+        """Refuse values that the engine would refuse, with its reason, and a row that says nothing."""
+        errors: dict[str, str] = {}
+        for field in self.FIELDS:
+            if getattr(self, field) in (None, "") or field == "breaker":
+                continue
+            try:
+                alone = Resource(**{field: getattr(self, field)}).says()
+                # Looked at beside some rate and a breaker: their own may be inherited.
+                limits_of({"rate": 60.0, "breaker": True, **alone})
+            except LimitInvalid as refused:
+                errors[field] = str(refused)
+        if errors:
+            raise ValidationError(errors)
+        if not self.says():
+            raise ValidationError("Set at least one limit.", code="empty")
 
 
 class AuditEntry(models.Model):

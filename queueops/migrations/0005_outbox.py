@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('queueops', '0003_audit_entries'),
+        ('queueops', '0004_resources'),
     ]
 
     operations = [

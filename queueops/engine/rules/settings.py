@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,9 @@ from typing import Any, Literal
 
 from queueops.engine.rules import values
 from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
+from queueops.engine.rules.resources import resource_settings
+from queueops.engine.rules.values import parsed as _parsed
+from queueops.engine.rules.values import refuse_unknown as _refuse_unknown
 from queueops.errors import ConfigurationError
 
 __all__ = ["MIDDLEWARE", "Config", "QueueConfig", "load"]
@@ -52,6 +54,7 @@ class Config:
 
     queues: Mapping[str, QueueConfig]
     retry_policies: Mapping[str, RetryPolicy]
+    resources: Mapping[str, Mapping[str, Any]]
     routes: Mapping[str, str]
     default_queue: str
     default_org: str
@@ -151,7 +154,7 @@ def load(
         ConfigurationError: an unknown key (the nearest known one is named) or a value that is not allowed.
     """
     settings = settings or {}
-    _refuse_unknown(settings, (*_SETTINGS, "QUEUES", "RETRY_POLICIES"), 'QUEUEOPS["{}"]')
+    _refuse_unknown(settings, (*_SETTINGS, "QUEUES", "RESOURCES", "RETRY_POLICIES"), 'QUEUEOPS["{}"]')
     sources: dict[str, str] = {}
     parsed: dict[str, Any] = {}
     for key, (default, parse, names) in _SETTINGS.items():
@@ -175,6 +178,7 @@ def load(
     return Config(
         queues=MappingProxyType(queues),
         retry_policies=_policies(policies or {}, settings.get("RETRY_POLICIES") or {}, sources),
+        resources=resource_settings(settings.get("RESOURCES") or {}, sources),
         sources=MappingProxyType(sources),
         **parsed,
     )
@@ -231,19 +235,3 @@ def _policies(
                 policies[queue] = policy_from(given[queue], policies.get(queue) or policies["standard"])
                 sources[f"RETRY_POLICIES.{queue}"] = origin
     return MappingProxyType(policies)
-
-
-def _parsed(where: str, parse: Callable[[Any], Any], value: Any) -> Any:
-    try:
-        return parse(value)
-    except (TypeError, ValueError) as exc:
-        raise ConfigurationError(f"{where} must be {exc}, not {value!r}.") from exc
-
-
-def _refuse_unknown(given: Any, known: tuple[str, ...], where: str) -> None:
-    if not isinstance(given, Mapping):
-        raise ConfigurationError(f"{where.rpartition('[')[0]} must be a dict, not {given!r}.")
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
-            raise ConfigurationError(f"{where.format(key)} is not a setting. The nearest one is {near[0]!r}.")

@@ -5,10 +5,13 @@ They take what a settings module holds (numbers, lists) and what an environment 
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
+
+from queueops.errors import ConfigurationError
 
 __all__ = [
     "NAME",
@@ -18,8 +21,10 @@ __all__ = [
     "name",
     "number",
     "optional",
+    "parsed",
     "patience",
     "prefetch",
+    "refuse_unknown",
     "routes",
     "strings",
     "text",
@@ -153,3 +158,21 @@ def patience(value: Any) -> Mapping[int, int]:
         if not isinstance(priority, int) or not 0 <= priority <= 10 or not isinstance(ms, int) or ms < 0:
             raise ValueError("a dict of {priority 0..10: milliseconds}")
     return MappingProxyType({int(k): int(v) for k, v in value.items()})
+
+
+def parsed(where: str, parse: Callable[[Any], Any], value: Any) -> Any:
+    """What `parse` makes of `value`, or ConfigurationError that names the setting `where`."""
+    try:
+        return parse(value)
+    except (TypeError, ValueError) as exc:
+        raise ConfigurationError(f"{where} must be {exc}, not {value!r}.") from exc
+
+
+def refuse_unknown(given: Any, known: tuple[str, ...], where: str) -> None:
+    """Raise ConfigurationError for a key that is not in `known`; `where` has a {} for it."""
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{where.rpartition('[')[0]} must be a dict, not {given!r}.")
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
+            raise ConfigurationError(f"{where.format(key)} is not a setting. The nearest one is {near[0]!r}.")
