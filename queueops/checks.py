@@ -112,8 +112,8 @@ def check_tasks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Check
     from queueops.middleware.task_rates import task_rate
 
     messages: list[CheckMessage] = []
-    # As a worker does it: a project's modules of tasks are not imported before somebody needs them.
-    current_app.loader.import_default_modules()
+    # Those that are registered in this process. Importing the others is a worker's part, which Celery follows
+    # by these very checks.
     for name, task in sorted(current_app.tasks.items()):
         try:
             plan = TaskPlan(current_app, name, task)
