@@ -21,6 +21,7 @@ __all__ = [
     "ReplayRefused",
     "RetentionRefused",
     "StaleLease",
+    "UnknownJob",
     "UnknownQueue",
 ]
 
@@ -127,6 +128,19 @@ class BrokerFull(BrokerUnavailable):
 
 class LimitInvalid(QueueOpsError):
     """The limit has a value that is not allowed."""
+
+
+class UnknownJob(QueueOpsError):
+    """No job of this id is known: it is over, or it never was."""
+
+    def __init__(self, task_id: str = "") -> None:
+        self.task_id = task_id
+        super().__init__(*((task_id,) if task_id else ()))
+
+    def __str__(self) -> str:
+        if not self.task_id:
+            return super().__str__()
+        return f"No job {self.task_id} is known: it is over and left no trace, or it never was."
 
 
 class ReplayRefused(QueueOpsError):

@@ -16,7 +16,16 @@ from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.errors import LimitInvalid
 from queueops.querysets import DeadLetterQuerySet, OutboxQuerySet, SteppingQuerySet
 
-__all__ = ["REASONS", "UNLIMITED", "AuditEntry", "DeadLetter", "OrgLimit", "OutboxEntry", "Resource"]
+__all__ = [
+    "REASONS",
+    "UNLIMITED",
+    "AuditEntry",
+    "DeadLetter",
+    "Operation",
+    "OrgLimit",
+    "OutboxEntry",
+    "Resource",
+]
 
 #: In a limit's column: no limit, whatever the environment or the settings say. An empty column inherits.
 UNLIMITED = -1
@@ -353,3 +362,21 @@ class OutboxEntry(models.Model):
 
     def __str__(self) -> str:
         return f"outbox entry {self.pk} ({self.task} of {self.org})"
+
+
+class Operation(models.Model):
+    """What a person may do to the jobs in the broker: permissions only, there is no table."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions = [
+            ("view_jobs", "Can see the jobs that wait or run"),
+            ("cancel_job", "Can cancel jobs"),
+            ("hold_job", "Can hold and release jobs"),
+            ("retry_job", "Can have waiting jobs run now"),
+            ("unstick_job", "Can stop jobs that run for too long and give them back"),
+            ("recover_leases", "Can have expired leases ended now"),
+            ("drain_queue", "Can drain queues"),
+            ("repair_broker", "Can have the doctor repair the broker"),
+        ]

@@ -45,6 +45,10 @@ NAMES = (
     "snapshot",
     "adopt",
     "purge",
+    "explain",
+    "list",
+    "retry",
+    "drain",
 )
 
 

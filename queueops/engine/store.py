@@ -16,6 +16,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from queueops.engine import replies, scripts
+from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.keys import Keys
 from queueops.engine.rules.envelope import NewJob, pack
 from queueops.engine.rules.gates import Limits, pack_limits, unpack_limits
@@ -44,7 +45,7 @@ def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
         yield step
 
 
-class Store:
+class Store(JobVerbs):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.

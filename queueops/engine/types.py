@@ -17,6 +17,7 @@ WORDS: Mapping[str, frozenset[str]] = {
     "settle": frozenset({"settled", "stale"}),
     "release": frozenset({"released", "dead", "stale", "gone"}),
     "pause": frozenset({"paused", "resumed", "unchanged"}),
+    "retry": frozenset({"ready", "unchanged", "unknown"}),
 }
 
 

@@ -14,16 +14,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADD_LIMIT",
+    "CANCEL_JOB",
     "CHANGE_LIMIT",
     "DISCARD",
     "DISCARD_OUTBOX",
+    "DRAIN_QUEUE",
     "EDIT",
+    "HOLD_JOB",
     "PAUSE_ORG",
     "PAUSE_QUEUE",
     "PURGE",
+    "RECOVER",
+    "REPAIR",
     "REPLAY",
     "RESET_LIMIT",
+    "RETRY_JOB",
     "RETRY_OUTBOX",
+    "UNSTICK_JOB",
+    "VIEW_JOBS",
     "VIEW_PAYLOAD",
     "Actor",
 ]
@@ -40,6 +48,14 @@ PAUSE_ORG = "queueops.pause_org"
 PAUSE_QUEUE = "queueops.pause_queue"
 RETRY_OUTBOX = "queueops.retry_outboxentry"
 DISCARD_OUTBOX = "queueops.discard_outboxentry"
+VIEW_JOBS = "queueops.view_jobs"
+CANCEL_JOB = "queueops.cancel_job"
+HOLD_JOB = "queueops.hold_job"
+RETRY_JOB = "queueops.retry_job"
+UNSTICK_JOB = "queueops.unstick_job"
+RECOVER = "queueops.recover_leases"
+DRAIN_QUEUE = "queueops.drain_queue"
+REPAIR = "queueops.repair_broker"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from queueops.errors import InvalidPriority
 
-__all__ = ["PATIENCE_MS", "Priority", "parse", "patience_ms"]
+__all__ = ["PATIENCE_MS", "Priority", "effective", "parse", "patience_ms"]
 
 
 class Priority(IntEnum):
@@ -96,6 +96,16 @@ def patience_ms(priority: int, table: Mapping[int, int] | None = None) -> int:
     if table:
         return _interpolate(priority, tuple(sorted((int(k), int(v)) for k, v in table.items())))
     return _DEFAULT[priority]
+
+
+def effective(left_ms: float, table: Mapping[int, int] | None = None) -> int:
+    """Return the priority 0..10 of a fresh job that would stand where one stands that has aged.
+
+    Args:
+        left_ms: what is left of its patience: its rank less the time now; below 0 when that is used up.
+        table: as in `patience_ms`.
+    """
+    return next((n for n in range(11) if patience_ms(n, table) >= left_ms), 10)
 
 
 @lru_cache(maxsize=1024)

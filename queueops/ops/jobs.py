@@ -1,0 +1,173 @@
+"""The verbs of jobs: info, explain, listed, overdue, cancel, hold, release, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+
+from queueops.engine.job_types import JobRow
+from queueops.engine.store import Store
+from queueops.errors import UnknownJob
+from queueops.ops import audit, broker, permissions
+from queueops.ops.explaining import Explanation, explained
+from queueops.ops.job_info import JobInfo, known
+from queueops.ops.permissions import Actor
+
+__all__ = ["Changed", "Listing", "Overdue", "explain", "info", "listed", "overdue", "retry"]
+
+#: Seconds that a list looks on when hardly any job matches; its cursor says where to go on.
+LIST_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of jobs. `after`: where to go on; None when that was all. `now_ms`: the broker's time."""
+
+    rows: tuple[JobRow, ...]
+    after: str | None
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Jobs past their deadline that wait or run. `count` is exact unless `after` says there is more."""
+
+    count: int
+    rows: tuple[JobRow, ...]
+    now_ms: int
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a verb did: the engine's word for each job, by task id, and how many it changed."""
+
+    words: dict[str, str]
+    count: int
+
+
+def info(actor: Actor, task_id: str) -> JobInfo:
+    """All that is known of a job, living or over.
+
+    Raises:
+        PermissionDenied: the actor may not see jobs. Without `view_payload` it is told without arguments.
+        UnknownJob: neither the broker nor the database knows the id.
+        BrokerUnavailable: the broker does not answer.
+    """
+    actor.require(permissions.VIEW_JOBS)
+    with broker.store() as store:
+        found = known(store, task_id, actor.may(permissions.VIEW_PAYLOAD))
+    if found is None:
+        raise UnknownJob(task_id)
+    return found
+
+
+def explain(actor: Actor, task_id: str) -> Explanation:
+    """Why a job waits, and until when.
+
+    Raises:
+        PermissionDenied: the actor may not see jobs.
+        UnknownJob: no job of this id waits or runs.
+        BrokerUnavailable: the broker does not answer.
+    """
+    actor.require(permissions.VIEW_JOBS)
+    with broker.store() as store:
+        found = explained(store, task_id)
+    if found is None:
+        raise UnknownJob(task_id)
+    return found
+
+
+def listed(
+    actor: Actor,
+    *,
+    queue: str = "",
+    state: str = "",
+    org: str = "",
+    task: str = "",
+    limit: int = 100,
+    after: str = "0",
+    seconds: float = LIST_SECONDS,
+) -> Listing:
+    """Jobs that wait or run, in no order; the filters are exact names, "" is any.
+
+    Args:
+        limit: rows, about: a page is never cut.
+        after: `after` of the listing before.
+        seconds: how long to look at most.
+
+    Raises:
+        PermissionDenied: the actor may not see jobs.
+        BrokerUnavailable: the broker does not answer.
+    """
+    actor.require(permissions.VIEW_JOBS)
+    with broker.store() as store:
+        rows, cursor = _walk(store, after, limit, seconds, queue=queue, state=state, org=org, task=task)
+        return Listing(tuple(rows), None if cursor == "0" else cursor, store.now_ms())
+
+
+def overdue(
+    actor: Actor, *, queue: str = "", limit: int = 100, after: str = "0", seconds: float = LIST_SECONDS
+) -> Overdue:
+    """Jobs past their deadline, the longest overdue first.
+
+    Raises what `listed` raises.
+    """
+    actor.require(permissions.VIEW_JOBS)
+    with broker.store() as store:
+        rows, cursor = _walk(store, after, 1_000_000, seconds, queue=queue, overdue=True)
+        now_ms = store.now_ms()
+    rows.sort(key=lambda row: row.deadline_ms)
+    return Overdue(len(rows), tuple(rows[:limit]), now_ms, None if cursor == "0" else cursor)
+
+
+def _walk(
+    store: Store,
+    cursor: str,
+    limit: int,
+    seconds: float,
+    *,
+    queue: str = "",
+    state: str = "",
+    org: str = "",
+    task: str = "",
+    overdue: bool = False,
+) -> tuple[list[JobRow], str]:
+    found: dict[str, JobRow] = {}  # a hash that is being rehashed may show an entry twice
+    ends = monotonic() + seconds
+    while True:
+        rows, cursor = store.job_page(cursor, queue=queue, state=state, org=org, task=task, overdue=overdue)
+        found |= {row.task_id: row for row in rows}
+        if cursor == "0" or len(found) >= limit or monotonic() > ends:
+            return list(found.values()), cursor
+
+
+def retry(actor: Actor, task_ids: Iterable[str]) -> Changed:
+    """Have jobs run now that wait for their next attempt, or for their time. Their attempts count as ever.
+
+    Raises:
+        PermissionDenied: the actor may not.
+        BrokerUnavailable: the broker does not answer.
+    """
+    return _each(
+        actor, permissions.RETRY_JOB, "retry", task_ids, lambda store, one: store.retry(one), "ready"
+    )
+
+
+def _each(
+    actor: Actor,
+    permission: str,
+    verb: str,
+    task_ids: Iterable[str],
+    act: Callable[[Store, str], str],
+    *changing: str,
+) -> Changed:
+    actor.require(permission)
+    ids = list(dict.fromkeys(task_ids))
+    with broker.store() as store:
+        words = {task_id: act(store, task_id) for task_id in ids}
+    count = sum(word in changing for word in words.values())
+    target = f"job {ids[0]}" if len(ids) == 1 else f"{len(ids)} jobs"
+    audit.record(actor, verb, target, {"jobs": ids[:100]}, count)
+    return Changed(words, count)

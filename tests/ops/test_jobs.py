@@ -1,0 +1,205 @@
+"""What an operator sees and does of single jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import Celery
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import PermissionDenied
+
+from queueops.engine.rules.gates import Limits
+from queueops.engine.store import Store
+from queueops.errors import UnknownJob
+from queueops.models import AuditEntry
+from queueops.ops import broker, collector, jobs, permissions
+from queueops.ops.masking import MASK
+from queueops.ops.permissions import Actor
+from tests.support import letters
+
+ACTOR = Actor.shell("maria")
+
+
+@pytest.fixture
+def store(app: Celery) -> Iterator[Store]:
+    with broker.store() as opened:
+        yield opened
+
+
+def person(*codenames: str) -> Actor:
+    user = User.objects.create_user("carl")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return Actor.of(User.objects.get(pk=user.pk), AuditEntry.Surface.API)
+
+
+def register(store: Store, slots: int = 8) -> None:
+    info = {
+        "hostname": "h",
+        "pid": 1,
+        "queues": ["standard"],
+        "slots": slots,
+        "version": "1",
+        "started_ms": 1,
+    }
+    store.renew("h:1:x", {}, answered=0, registration=info)
+
+
+# info
+
+
+def test_a_waiting_job_is_told_from_the_broker(app: Celery, store: Store) -> None:
+    job = letters.publish(
+        app, 17, kwargs={"api_key": "s3cret", "n": 1}, org="acme", priority="LOW", deadline=60
+    )
+    found = jobs.info(ACTOR, job)
+    assert (found.source, found.state, found.queue, found.org) == ("broker", "ready", "standard", "acme")
+    assert (found.task, found.priority, found.attempt, found.max_attempts) == ("shop.deliver", 8, 1, 3)
+    assert (found.args, found.kwargs) == ([17], {"api_key": MASK, "n": 1})
+    assert found.run_limit_seconds == 300
+    now = datetime.now(UTC)
+    assert found.created_at is not None and abs(found.created_at - now) < timedelta(seconds=5)
+    assert found.deadline_at is not None and timedelta(50) > found.deadline_at - now > timedelta(seconds=50)
+    assert (found.worker, found.claimed_at, found.errors) == ("", None, ())
+
+
+def test_a_running_job_is_told_with_its_worker(app: Celery, store: Store) -> None:
+    job = letters.publish(app, org="acme")
+    leased = letters.claim(store)
+    found = jobs.info(ACTOR, job)
+    assert (found.state, found.worker, found.deliveries) == ("leased", leased.token.split("/")[0], 1)
+    assert found.claimed_at is not None and found.last_heartbeat_at is not None
+    assert abs(found.last_heartbeat_at - found.claimed_at) < timedelta(seconds=1)
+
+
+def test_a_dead_job_is_told_from_its_letter(app: Celery, store: Store) -> None:
+    job = letters.publish(app, 1, kwargs={"password": "x"}, org="acme")
+    letters.die(store, message="token=abc refused")
+    collector.collect_all(store)
+    found = jobs.info(ACTOR, job)
+    assert (found.source, found.state, found.attempt) == ("dead letter", "dead", 3)
+    assert (found.args, found.kwargs) == ([1], {"password": MASK})
+    assert [error["n"] for error in found.errors] == [1, 2, 3]
+    assert "abc" not in found.errors[-1]["message"]
+
+
+def test_payloads_are_for_those_who_may_see_them(app: Celery, store: Store) -> None:
+    job = letters.publish(app, 17, org="acme")
+    carl = person("view_jobs")
+    found = jobs.info(carl, job)
+    assert (found.args, found.kwargs, found.org) == (None, None, "acme")
+    carl.user.user_permissions.add(Permission.objects.get(codename="view_payload"))  # type: ignore[union-attr]
+    again = Actor.of(User.objects.get(username="carl"), AuditEntry.Surface.API)
+    assert jobs.info(again, job).args == [17]
+
+
+def test_an_id_that_nobody_knows(app: Celery) -> None:
+    with pytest.raises(UnknownJob, match="No job 4711 is known"):
+        jobs.info(ACTOR, "4711")
+    with pytest.raises(UnknownJob):
+        jobs.explain(ACTOR, "4711")
+
+
+# explain
+
+
+def test_a_job_that_waits_for_its_turn(app: Celery, store: Store) -> None:
+    register(store)
+    for number in range(4):
+        last = letters.publish(app, number, org="acme")
+    letters.publish(app, org="beta")
+    told = jobs.explain(ACTOR, last)
+    assert told.why == "It is ready and waits for its turn."
+    assert (told.place, told.lane_size, told.ring_place, told.ring_size) == (3, 4, 0, 2)
+    assert (told.priority, told.effective_priority, len(told.workers)) == (5, 5, 1)
+    assert "Place 4 of 4 in the lane of acme." in told.lines
+    assert "1 workers with 8 slots serve standard." in told.lines
+    assert told.lines[-1].startswith("Start: about 0.")
+    assert "3 jobs before it in its lane, its org gets 1/2 of 8 slots" in told.estimate.basis
+
+
+def test_a_throttled_job_names_its_gate_and_when_it_opens(app: Celery, store: Store) -> None:
+    register(store)
+    store.set_limits("standard", {"acme": Limits(rpm=6)})
+    job = [letters.publish(app, number, org="acme") for number in range(3)][-1]
+    letters.claim(store)
+    told = jobs.explain(ACTOR, job)
+    assert told.why.startswith("It is ready, and a gate is closed: org_rate of its org: the org has started")
+    [rate] = [gate for gate in told.gates if gate.name == "org_rate"]
+    assert rate.closed and 9000 < rate.until_ms - told.snapshot.now_ms <= 10_000
+    assert told.estimate.seconds == pytest.approx(20, abs=1)
+    assert "its org starts 6 a minute" in told.estimate.basis
+
+
+def test_a_paused_queue_and_a_queue_without_workers(app: Celery, store: Store) -> None:
+    job = letters.publish(app, org="acme")
+    assert jobs.explain(ACTOR, job).why == "It is ready, and no worker serves its queue."
+    store.pause("standard", by="carl", reason="maintenance")
+    told = jobs.explain(ACTOR, job)
+    assert "pause of its queue: paused by carl (maintenance); until somebody resumes it" in told.why
+    assert told.estimate.seconds is None
+
+
+def test_scheduled_running_and_late_jobs(app: Celery, store: Store) -> None:
+    later = letters.publish(app, org="acme", countdown=600)
+    assert "due in 10 min" in jobs.explain(ACTOR, later).why
+    late = letters.publish(app, org="acme", deadline=datetime.now(UTC) - timedelta(seconds=90))
+    told = jobs.explain(ACTOR, late)
+    assert told.overdue_seconds == pytest.approx(90, abs=5)
+    assert told.effective_priority == 0, "its deadline has pulled it forward"
+    assert any(line.startswith("Its deadline passed 9") for line in told.lines)
+    letters.claim(store)
+    assert jobs.explain(ACTOR, late).why.startswith("A worker has had it for 0.")
+
+
+# lists
+
+
+def test_lists_are_filtered_and_go_on_where_they_stopped(app: Celery, store: Store) -> None:
+    for number in range(30):
+        letters.publish(app, number, org=f"org{number % 3}")
+    letters.publish(app, queue="bulk", org="org0", countdown=60)
+    everything = jobs.listed(ACTOR)
+    assert (len(everything.rows), everything.after) == (31, None)
+    assert len(jobs.listed(ACTOR, org="org1", state="ready", queue="standard").rows) == 10
+    [row] = jobs.listed(ACTOR, state="scheduled").rows
+    assert (row.queue, row.org) == ("bulk", "org0")
+
+
+def test_overdue_jobs_are_counted_and_listed_with_the_longest_first(app: Celery, store: Store) -> None:
+    now = datetime.now(UTC)
+    for seconds in (5, 50, -50):
+        letters.publish(app, seconds, org="acme", deadline=now - timedelta(seconds=seconds))
+    letters.publish(app)
+    found = jobs.overdue(ACTOR)
+    assert (found.count, found.after) == (2, None)
+    assert [round(row.overdue_ms(found.now_ms) / 1000, -1) for row in found.rows] == [50, 10]
+
+
+# retry
+
+
+def test_retry_runs_a_waiting_job_now_and_is_written_down(app: Celery, store: Store) -> None:
+    waiting, ready = letters.publish(app, countdown=600), letters.publish(app)
+    done = jobs.retry(ACTOR, [waiting, ready, "nobody", waiting])
+    assert done.words == {waiting: "ready", ready: "unchanged", "nobody": "unknown"}
+    assert done.count == 1
+    [entry] = AuditEntry.objects.all()
+    assert (entry.who, entry.verb, entry.target, entry.result_count) == ("maria", "retry", "3 jobs", 1)
+    assert store.queue_snapshot("standard").ready == 2
+
+
+def test_every_verb_asks_for_its_permission(app: Celery) -> None:
+    nobody = person()
+    for verb in (
+        lambda: jobs.info(nobody, "x"),
+        lambda: jobs.explain(nobody, "x"),
+        lambda: jobs.listed(nobody),
+        lambda: jobs.overdue(nobody),
+        lambda: jobs.retry(nobody, ["x"]),
+    ):
+        with pytest.raises(PermissionDenied):
+            verb()
+    assert not AuditEntry.objects.exists()
+    assert permissions.VIEW_JOBS == "queueops.view_jobs"
