@@ -53,8 +53,8 @@ conformance: .venv/.dev ## run kombu's and Celery's own integration suites on qu
 bench: .venv/.dev ## run all benchmarks, or one: make bench ARGS="run"
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: .venv/.dev ## run for many minutes under load and faults
-	@$(BIN)/python -m pytest -m soak $(ARGS)
+soak: .venv/.dev ## run a storm of faults for 10 minutes, or ARGS="--minutes 30"
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 requirements: .venv/.dev ## pin the requirements again from pyproject.toml
 	@$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --no-annotate \

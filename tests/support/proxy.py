@@ -90,7 +90,9 @@ class Link:
         self.proxy.links.discard(self)
         for writer in (self.writer, self.upstream):
             if writer is not None:
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+                # One that has been closed already has no socket left.
+                with suppress(OSError):
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
                 writer.transport.abort()
 
 
