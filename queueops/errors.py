@@ -17,11 +17,13 @@ __all__ = [
     "LimitInvalid",
     "PayloadTooLarge",
     "PublishError",
+    "QueueFull",
     "QueueOpsError",
     "ReplayRefused",
     "RetentionRefused",
     "StaleLease",
     "UnknownJob",
+    "UnknownParent",
     "UnknownQueue",
 ]
 
@@ -111,6 +113,39 @@ class PayloadTooLarge(PublishError):
         return (
             f"The message has {self.size:,} bytes, the limit is {self.limit:,}. Store the blob elsewhere "
             "(file store, database row) and pass its key to the task."
+        )
+
+
+class UnknownParent(PublishError):
+    """The job was not published: a job that it should wait for is not known."""
+
+    def __init__(self, task_id: str = "") -> None:
+        self.task_id = task_id
+        super().__init__(*((task_id,) if task_id else ()))
+
+    def __str__(self) -> str:
+        if not self.task_id:
+            return super().__str__()
+        return (
+            f"No job {self.task_id!r} waits, runs or is dead, and none succeeded in the last two minutes, "
+            "so nothing would ever release a job that waits for it. Publish the parent first; if it may end "
+            "long before its children are published, give it keep_for."
+        )
+
+
+class QueueFull(PublishError):
+    """The job was not published: as many jobs are ready as the queue, or the org in it, may have."""
+
+    def __init__(self, queue: str = "", depth: int = 0, limit: int = 0, org: str = "") -> None:
+        self.queue, self.depth, self.limit, self.org = queue, depth, limit, org
+        super().__init__(queue, depth, limit, org)
+
+    def __str__(self) -> str:
+        whose = f" of org {self.org!r}" if self.org else ""
+        setting = "max_ready_per_org" if self.org else "max_ready"
+        return (
+            f"Queue {self.queue!r} has {self.depth:,} ready jobs{whose}, the limit is {self.limit:,}. "
+            f"Publish again later, give the job an ETA, or raise {setting} of the queue."
         )
 
 

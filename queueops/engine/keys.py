@@ -49,7 +49,12 @@ PATTERNS: dict[str, Key] = _table(
     ),
     ("queues", "queues", "set", "names of all queues that ever had a job"),
     ("job", "job:{queue}:{tag}", "string", "a job that has not ended: head line, then Celery's message"),
-    ("ids", "ids", "hash", "task id -> queue TAB tag of its latest message"),
+    (
+        "ids",
+        "ids",
+        "hash",
+        "task id -> queue TAB tag of its latest message; then TAB m when the task has marks",
+    ),
     (
         "lane",
         "lane:{queue}:{resource}:{org}",
@@ -68,7 +73,8 @@ PATTERNS: dict[str, Key] = _table(
         "timers:{queue}",
         "zset",
         "what time alone changes, by ms: s<org> earliest due job, o<org> look at the org again,"
-        " ! end of a pause",
+        " ! end of a pause; and what is done in steps: p<task id> release the jobs that wait for it,"
+        " x<task id> cancel those whose policy says so, X<task id> cancel all of them",
     ),
     ("scheduled", "scheduled:{queue}:{org}", "zset", "jobs that wait for their time: tag by due ms"),
     (
@@ -91,7 +97,8 @@ PATTERNS: dict[str, Key] = _table(
         "gates:{queue}",
         "hash",
         "settings: concurrency, fair_by, deliveries, exempt (org), = default limits, =<org> limits,"
-        " ! pause, !<org> pause, orgs set when any org has settings",
+        " ! pause, !<org> pause, orgs set when any org has settings; backlog, org_backlog: most ready jobs"
+        " at a first enqueue",
     ),
     ("held", "held:{holder}", "hash", "leases of one process: token -> lease record"),
     ("holders", "holders", "zset", "processes that hold leases, by the ms at which these expire"),
@@ -101,9 +108,45 @@ PATTERNS: dict[str, Key] = _table(
     (
         "ended",
         "ended:{minute}",
-        "set",
-        "queue TAB tag of the jobs that ended in that minute; kept two minutes",
+        "hash",
+        "what ended in that minute, kept two minutes: task id -> queue TAB tag (then TAB outcome unless it"
+        " succeeded); of an attempt whose task went on queue TAB tag -> nothing",
     ),
+    ("kept", "kept:{task_id}", "string", "a task succeeded; until ms. For jobs that ask for a longer memory"),
+    ("graves", "graves", "hash", "dead tasks: task id -> queue TAB tag; until replayed, discarded or purged"),
+    (
+        "marks",
+        "marks",
+        "hash",
+        "task id -> what its end sets off, by TAB: c<queue> jobs there wait for it, u<digest> its unique key,"
+        " U<digest> one with an end of its own, k<ms> how long to remember it, x cancelled while leased",
+    ),
+    (
+        "blocked",
+        "blocked:{queue}",
+        "zset",
+        "jobs that wait for other jobs or are held: tag by due ms (0 = none)",
+    ),
+    (
+        "parents",
+        "parents:{queue}:{tag}",
+        "set",
+        "task ids that a blocked job waits for; !<rank> when a person holds it",
+    ),
+    (
+        "children",
+        "children:{queue}:{parent}",
+        "zset",
+        "jobs that wait for that task: tag by policy, 1 = cancelled when it dies or is cancelled, 0 = stays",
+    ),
+    (
+        "unique",
+        "unique:{digest}",
+        "string",
+        "until ms (0 = as long as its job lives) TAB task id that holds the unique key",
+    ),
+    ("existing", "existing", "hash", "task -> publishes that were answered by the job with their unique key"),
+    ("cancelled", "cancelled", "hash", "jobs that were cancelled while leased: task id -> queue TAB tag"),
     ("dead", "dead", "stream", "jobs that gave up and are not yet rows in the database"),
     ("bell", "bell:{queue}", "list", "one element when work may be claimable; idle workers block on it"),
     (

@@ -8,7 +8,17 @@ from typing import Any
 
 from queueops.engine.rules.envelope import unpack
 from queueops.engine.rules.gates import unpack_limits
-from queueops.engine.types import Claim, DeadEntry, Leased, OrgSnapshot, Pause, QueueSnapshot, WorkerInfo
+from queueops.engine.types import (
+    Claim,
+    DeadEntry,
+    Leased,
+    OrgSnapshot,
+    Pause,
+    QueueSnapshot,
+    Renewal,
+    WorkerInfo,
+)
+from queueops.errors import QueueFull, UnknownParent
 
 #: Counters of a queue's hash that are shown as totals.
 TOTALS = (
@@ -22,6 +32,7 @@ TOTALS = (
     "adopted",
     "wait_ms",
     "run_ms",
+    "existing",
 )
 
 LEASED_FIELDS = 8
@@ -30,6 +41,23 @@ LEASED_FIELDS = 8
 def words(reply: list[bytes]) -> list[str]:
     """Return the words of a reply."""
     return [word.decode() for word in reply]
+
+
+def enqueued(queue: str, reply: list[bytes]) -> list[str]:
+    """Return the words of enqueue.lua; raises what refused the step."""
+    answer = words(reply)
+    if answer and answer[0] == "unknown":
+        raise UnknownParent(answer[1])
+    if answer and answer[0] == "full":
+        _, depth, limit, org = answer
+        raise QueueFull(queue, int(depth), int(limit), org)
+    return answer
+
+
+def renewal(reply: list[list[bytes]]) -> Renewal:
+    """Return the answer of renew.lua."""
+    lost, cancelled = reply
+    return Renewal(words(lost), words(cancelled))
 
 
 def texts(reply: Mapping[bytes, bytes]) -> dict[str, str]:
@@ -101,6 +129,7 @@ def queue_snapshot(queue: str, reply: list[bytes]) -> QueueSnapshot:
         virtual_time_ms=float(got.get("V", 0)),
         active_weight=float(got.get("W", 0)),
         oldest_ready_ms=_whole(got["oldest_ready_ms"]),
+        blocked=int(got["blocked"]),
         totals={name: int(float(got.get(name, 0))) for name in TOTALS},
     )
 

@@ -49,6 +49,9 @@ NAMES = (
     "list",
     "retry",
     "drain",
+    "cancel",
+    "hold",
+    "unbury",
 )
 
 

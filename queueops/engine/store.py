@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import redis
 from redis.exceptions import OutOfMemoryError
@@ -18,9 +18,18 @@ from redis.exceptions import OutOfMemoryError
 from queueops.engine import replies, scripts
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.keys import Keys
-from queueops.engine.rules.envelope import NewJob, pack
+from queueops.engine.rules.envelope import NewJob, options, pack
 from queueops.engine.rules.gates import Limits, pack_limits, unpack_limits
-from queueops.engine.types import Claim, DeadEntry, OrgSnapshot, Pause, QueueSnapshot, Settlement, WorkerInfo
+from queueops.engine.types import (
+    Claim,
+    DeadEntry,
+    OrgSnapshot,
+    Pause,
+    QueueSnapshot,
+    Renewal,
+    Settlement,
+    WorkerInfo,
+)
 from queueops.errors import BrokerFull, LimitInvalid
 
 #: Jobs or leases that one script call handles at most, so that Redis is never held for long.
@@ -28,6 +37,8 @@ STEP = 500
 
 #: Most jobs in flight that a queue's concurrency may name.
 CONCURRENCY_LIMIT = 1_000_000
+#: What becomes of the jobs that wait for a dead one whose letter is closed.
+Children = Literal["keep", "release", "cancel"]
 #: What orgs share a queue by: worker time, or number of jobs.
 FAIR_BY = ("time", "count")
 
@@ -64,17 +75,22 @@ class Store(JobVerbs):
     # The life of a job
 
     def enqueue(self, queue: str, jobs: Iterable[NewJob], now_ms: int | None = None) -> list[str]:
-        """Put jobs into ``queue``; returns a word each: ``ready``, ``scheduled``, ``duplicate`` or ``stale``.
+        """Put jobs into ``queue``; returns a word each: ``ready``, ``scheduled``, ``blocked``, or why nothing
+        was written.
 
-        Atomic for up to :data:`STEP` jobs. ``duplicate``: (queue, tag) is there already. ``stale``: the
-        lease that the job supersedes was lost, so another delivery owns it and nothing was written.
+        Atomic for up to :data:`STEP` jobs. ``duplicate``: (queue, tag) is there already. ``existing <task
+        id>``: that job holds the unique key. ``stale``: the lease that the job supersedes was lost, so
+        another delivery owns it. ``cancelled``: the job it would be a retry of was, or a parent with which
+        it is.
+        Raises :class:`UnknownParent` and :class:`QueueFull` before anything of the step was written.
         """
         words: list[str] = []
         for step in steps(jobs):
             try:
-                words += replies.words(self._run("enqueue", *self._enqueue_args(queue, step, now_ms)))
+                reply = self._run("enqueue", *self._enqueue_args(queue, step, now_ms))
             except OutOfMemoryError as error:
                 raise BrokerFull from error
+            words += replies.enqueued(queue, reply)
         return words
 
     def send_jobs(self, queue: str, jobs: Sequence[NewJob]) -> Callable[[], list[str]]:
@@ -86,7 +102,7 @@ class Store(JobVerbs):
 
         def words() -> list[str]:
             try:
-                return replies.words(answer())
+                return replies.enqueued(queue, answer())
             except OutOfMemoryError as error:
                 raise BrokerFull from error
 
@@ -104,7 +120,7 @@ class Store(JobVerbs):
                 job.patience_ms,
                 job.deadline_ms,
                 job.due_ms,
-                "r" if job.repeated else "",
+                options(job),
                 job.supersedes,
                 pack(job),
             )
@@ -168,8 +184,9 @@ class Store(JobVerbs):
         answered: int,
         registration: Mapping[str, Any] | None = None,
         now_ms: int | None = None,
-    ) -> list[str]:
-        """Keep the holder's leases for another lease length; returns the tokens among ``ran`` that are lost.
+    ) -> Renewal:
+        """Keep the holder's leases for another lease length; returns the tokens among ``ran`` that are lost,
+        and those whose jobs were cancelled.
 
         ``ran``: ms that each job has run so far, by token. ``answered``: number of the last claim whose
         answer was read or given up; leases of claims up to it that are not in ``ran`` were never received
@@ -179,7 +196,7 @@ class Store(JobVerbs):
         args: list[str | int] = [_at(now_ms), holder, self.lease_ms, answered, info]
         for token, ms in ran.items():
             args += (token, f"{ms:.3f}")
-        return replies.words(self._run("renew", *args))
+        return replies.renewal(self._run("renew", *args))
 
     def release(
         self,
@@ -190,8 +207,8 @@ class Store(JobVerbs):
         detail: Mapping[str, Any] | None = None,
         now_ms: int | None = None,
     ) -> list[str]:
-        """Give jobs back with their rank, or after ``delay_ms``; returns ``released``, ``dead``, ``stale``
-        or ``gone`` each.
+        """Give jobs back with their rank, or after ``delay_ms``; returns ``released``, ``dead``,
+        ``cancelled`` (meanwhile), ``stale`` or ``gone`` each.
 
         ``lost``: the delivery counts; at the queue's delivery limit the job becomes a dead letter with
         ``detail``.
@@ -222,6 +239,40 @@ class Store(JobVerbs):
         while deleted := int(self._run("purge", _at(now_ms), queue, STEP)):
             total += deleted
         return total
+
+    # One job, by its task id
+
+    def cancel(self, task_id: str, now_ms: int | None = None) -> str:
+        """End a job that waits, for good: ``cancelled``. Of a leased one its worker is told at the next
+        renewal: ``cancelling``; it never runs again. ``unknown``: no such job lives.
+        """
+        return str(self._run("cancel", _at(now_ms), task_id).decode())
+
+    def hold(self, task_id: str, now_ms: int | None = None) -> str:
+        """Keep a job from running until :meth:`release_job`: ``held``, ``leased`` (it runs) or
+        ``unknown``.
+        """
+        return str(self._run("hold", _at(now_ms), "hold", task_id).decode())
+
+    def release_job(self, task_id: str, now_ms: int | None = None) -> str:
+        """End a hold; the job has the rank and the due time it had: ``released``, ``unchanged`` or
+        ``unknown``.
+        """
+        return str(self._run("hold", _at(now_ms), "release", task_id).decode())
+
+    def children(self, task_id: str) -> int:
+        """Return how many jobs wait for ``task_id``."""
+        marks = self.client.hget(self.key("marks"), task_id) or b""
+        queues = [item[1:] for item in marks.decode().split("\t") if item.startswith("c")]
+        return sum(self.client.zcard(self.key("children", queue=queue, parent=task_id)) for queue in queues)
+
+    def unbury(self, task_ids: Iterable[str], children: Children = "keep", now_ms: int | None = None) -> int:
+        """Forget dead jobs whose letters are closed; returns how many were known. A replay does it itself.
+
+        ``children``: jobs that wait for them go on waiting (``keep``), or are released or cancelled, step by
+        step, by the claims of their queues.
+        """
+        return sum(int(self._run("unbury", _at(now_ms), children, *step)) for step in steps(task_ids))
 
     def adopt(self, queue: str, found: Iterable[tuple[str, bytes, NewJob]], now_ms: int | None = None) -> int:
         """Move messages of stock Celery, given as (list, element, job), into lanes; returns how many moved.
@@ -274,11 +325,15 @@ class Store(JobVerbs):
         fair_by: str = "time",
         delivery_limit: int = 3,
         exempt_org: str = "",
+        max_ready: int | None = None,
+        max_ready_per_org: int | None = None,
         now_ms: int | None = None,
     ) -> int:
         """Publish a queue's settings; returns how many changed.
 
-        ``exempt_org``: the default org, which the queue's default limits skip.
+        ``exempt_org``: the default org, which the queue's default limits skip. ``max_ready``,
+        ``max_ready_per_org``: how many jobs may be ready, in the queue and of one org in it (the exempt one
+        excepted), after a first enqueue.
         """
         if concurrency is not None and not 0 <= concurrency <= CONCURRENCY_LIMIT:
             raise LimitInvalid(
@@ -288,7 +343,12 @@ class Store(JobVerbs):
             raise LimitInvalid(f"fair_by must be one of {', '.join(FAIR_BY)}, got {fair_by!r}")
         if delivery_limit < 1:
             raise LimitInvalid(f"delivery limit must be at least 1, got {delivery_limit}")
+        for name, limit in (("max_ready", max_ready), ("max_ready_per_org", max_ready_per_org)):
+            if limit is not None and limit < 0:
+                raise LimitInvalid(f"{name} must be at least 0 jobs, got {limit}")
         settings = {
+            "backlog": "" if max_ready is None else str(max_ready),
+            "org_backlog": "" if max_ready_per_org is None else str(max_ready_per_org),
             "concurrency": "" if concurrency is None else str(concurrency),
             "fair_by": fair_by,
             "deliveries": str(delivery_limit),

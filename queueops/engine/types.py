@@ -12,10 +12,14 @@ Outcome = Literal["succeeded", "dead", "retried", "cancelled"]
 
 #: The words that scripts answer, by verb. A test holds them to the scripts' headers.
 WORDS: Mapping[str, frozenset[str]] = {
-    "enqueue": frozenset({"ready", "scheduled", "duplicate", "stale"}),
+    "enqueue": frozenset(
+        {"ready", "scheduled", "blocked", "duplicate", "stale", "cancelled", "existing", "unknown", "full"}
+    ),
     "claim": frozenset({"claimed", "empty", "more"}),
     "settle": frozenset({"settled", "stale"}),
-    "release": frozenset({"released", "dead", "stale", "gone"}),
+    "release": frozenset({"released", "dead", "cancelled", "stale", "gone"}),
+    "cancel": frozenset({"cancelled", "cancelling", "unknown"}),
+    "hold": frozenset({"held", "leased", "released", "unchanged", "unknown"}),
     "pause": frozenset({"paused", "resumed", "unchanged"}),
     "retry": frozenset({"ready", "unchanged", "unknown"}),
 }
@@ -70,6 +74,16 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a process learns when it renews: tokens whose leases are over, and those whose jobs were
+    cancelled (their leases run on until the jobs end).
+    """
+
+    lost: list[str]
+    cancelled: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """A closed gate: until when (ms, 0 = until resumed), by whom and why."""
 
@@ -85,6 +99,7 @@ class QueueSnapshot:
     ``ready`` counts stock Celery's messages in the queue's list too. ``orgs_waiting``: orgs with ready
     jobs, closed ones included. ``oldest_rank_ms``, ``oldest_ready_ms``: the smallest rank, and the longest
     ready, among the first jobs of the orgs that come next. ``totals`` count since the keyspace began.
+    ``blocked``: jobs that wait for other jobs or are held.
     """
 
     queue: str
@@ -103,6 +118,7 @@ class QueueSnapshot:
     active_weight: float
     totals: dict[str, int] = field(default_factory=dict)
     oldest_ready_ms: int | None = None
+    blocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,11 +141,13 @@ class LeaseThread:
     def _renew(self) -> None:
         holder = self.holder
         answered = holder.answered()
-        lost = self._store.renew(
+        renewal = self._store.renew(
             holder.name, holder.running(), answered=answered, registration=self._registration()
         )
-        if lost:
-            holder.lost(lost)
+        if renewal.lost:
+            holder.lost(renewal.lost)
+        if renewal.cancelled:
+            holder.cancelled(renewal.cancelled)
 
     def _registration(self) -> dict[str, Any] | None:
         if self.holder.slots is None:

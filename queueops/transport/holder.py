@@ -25,12 +25,12 @@ MEAN_STEP = 0.05
 class Held:
     """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds)."""
 
-    __slots__ = ("claimed", "handed", "job", "lost", "started")
+    __slots__ = ("cancelled", "claimed", "handed", "job", "lost", "started")
 
     def __init__(self, job: Leased) -> None:
         self.job = job
         self.claimed = monotonic()
-        self.handed = self.lost = False
+        self.handed = self.lost = self.cancelled = False
         self.started: float | None = None
 
     def ran_ms(self, now: float) -> float:
@@ -62,6 +62,7 @@ class Holder:
         self._busy = 0
         self._outbox: deque[Settlement] = deque()
         self._given_back: deque[tuple[str, int, bool, dict[str, Any]]] = deque()
+        self._cancelled: deque[str] = deque()
         self._number = 0
         self._open: set[int] = set()
         self._lock = native.lock()
@@ -111,7 +112,7 @@ class Holder:
         """
         with self._lock:
             held = self._held.get(token)
-            if held is None or held.handed:
+            if held is None or held.handed or held.cancelled:
                 return False
             if monotonic() - held.claimed >= lease_seconds:
                 # The process stood still between the claim and now: another worker may have the job.
@@ -228,6 +229,28 @@ class Holder:
                     self.lost_total += 1
                     if not held.handed:
                         del self._held[token]
+
+    def cancelled(self, tokens: Iterable[str]) -> None:
+        """Redis says that these jobs were cancelled: what the pool does not have yet ends here; the consumer
+        stops the rest (:meth:`take_cancelled`).
+        """
+        with self._lock:
+            for token in tokens:
+                held = self._held.get(token)
+                if held is not None and not held.cancelled:
+                    held.cancelled = True
+                    if held.handed:
+                        self._cancelled.append(token)
+                    else:
+                        self._outbox.append(Settlement(token, "cancelled"))
+        self._announce()
+
+    def take_cancelled(self) -> list[str]:
+        """Take the tokens of jobs that were cancelled since the last call."""
+        with self._lock:
+            tokens = list(self._cancelled)
+            self._cancelled.clear()
+            return tokens
 
     def drop_buffer(self) -> list[str]:
         """Empty the buffer; returns the tokens, to be released."""

@@ -102,6 +102,7 @@ def _queue(
 
 def _jobs(keys: dict[str, Any], lanes: Any, scheduled: Any, leases: list[dict[str, str]]) -> None:
     where: Counter[str] = Counter(f"{lease['queue']}:{lease['tag']}" for lease in leases)
+    where.update(_blocked(keys))
     for family in (lanes, scheduled):
         for queue, sets in family.items():
             for members in sets.values():
@@ -110,4 +111,58 @@ def _jobs(keys: dict[str, Any], lanes: Any, scheduled: Any, leases: list[dict[st
     assert not {job for job, number in where.items() if number > 1}, "a job in two places"
     assert set(where) == jobs, "a job without a place, or a place without a job"
     for entry in keys.get("qo1:ids", {}).values():
-        assert ":".join(entry.split("\t")) in jobs, "an index entry without a job"
+        assert ":".join(entry.split("\t")[:2]) in jobs, "an index entry without a job"
+    _marks(keys)
+
+
+def _blocked(keys: dict[str, Any]) -> set[str]:
+    """Blocked jobs; who waits for whom is told the same from both sides."""
+    blocked: set[str] = set()
+    waits: set[tuple[str, str, str]] = set()
+    for key, value in keys.items():
+        if key.startswith("qo1:blocked:"):
+            blocked |= {f"{key.split(':')[2]}:{tag}" for tag in value}
+        elif key.startswith("qo1:parents:"):
+            _, _, queue, tag = key.split(":")
+            assert f"{queue}:{tag}" in (f"{queue}:{t}" for t in keys.get(f"qo1:blocked:{queue}", {})), (
+                "parents of a job that is not blocked"
+            )
+            holds = {parent for parent in value if parent.startswith("!")}
+            assert len(holds) <= 1, "held twice"
+            waits |= {(queue, tag, parent) for parent in value - holds}
+    children = {
+        (key.split(":")[2], tag, key.split(":")[3])
+        for key, value in keys.items()
+        if key.startswith("qo1:children:")
+        for tag in value
+    }
+    assert waits == children, "parents and children disagree"
+    for job in blocked:
+        queue, tag = job.split(":")
+        assert keys.get(f"qo1:parents:{queue}:{tag}"), "blocked by nothing"
+    return blocked
+
+
+def _marks(keys: dict[str, Any]) -> None:
+    ids, marks = keys.get("qo1:ids", {}), keys.get("qo1:marks", {})
+    for queue, _, parent in {
+        (key.split(":")[2], "", key.split(":")[3]) for key in keys if key.startswith("qo1:children:")
+    }:
+        if f"p{parent}" in keys.get(f"qo1:timers:{queue}", {}):
+            continue  # it has ended, and its children are being released
+        assert f"c{queue}" in marks.get(parent, "").split("\t"), "children whose parent does not know them"
+        assert parent not in ids or ids[parent].endswith("\tm"), (
+            "a parent whose end would not ask for its marks"
+        )
+    for task_id, items in marks.items():
+        for item in items.split("\t"):
+            if item[0] == "c":
+                assert f"qo1:children:{item[1:]}:{task_id}" in keys, "a mark for no child"
+            else:
+                assert ids.get(task_id, "").endswith("\tm"), "a mark of a task that is gone"
+    for key, value in keys.items():
+        if key.startswith("qo1:unique:") and value.startswith("0\t"):
+            holder, digest = value[2:], key.removeprefix("qo1:unique:")
+            assert f"u{digest}" in marks.get(holder, "").split("\t"), "a unique key that nobody would give up"
+    for task_id, entry in keys.get("qo1:cancelled", {}).items():
+        assert ids.get(task_id) == f"{entry}\tm", "a cancelled job that is gone"

@@ -17,6 +17,7 @@ ALLOWED = {
     "qo1:pulse": "the last beat",
     "qo1:bell:": "one element; the next idle worker takes it",
     "qo1:dead": "until the rows are in the database",
+    "qo1:graves": "until the letters are replayed, discarded or purged",
     "qo1:ended:": "expires after three minutes",
     "qo1:org:": "expires when idle",
 }

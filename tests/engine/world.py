@@ -10,7 +10,7 @@ import redis
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import Store
-from queueops.engine.types import Claim, Leased, Outcome, Settlement
+from queueops.engine.types import Claim, Leased, Outcome, Renewal, Settlement
 from tests.support.clock import ManualClock
 
 QUEUE = "standard"
@@ -90,7 +90,11 @@ class World:
         return self.store.settle(items, now_ms=self.now)
 
     def renew(self, holder: str = "w1", ran: Mapping[str, float] | None = None, **options: Any) -> list[str]:
-        """Renew the leases that ``ran`` names."""
+        """Renew the leases that ``ran`` names; returns the tokens that are lost."""
+        return self.renewal(holder, ran, **options).lost
+
+    def renewal(self, holder: str = "w1", ran: Mapping[str, float] | None = None, **options: Any) -> Renewal:
+        """Renew the leases that ``ran`` names; returns all that the process learns."""
         options.setdefault("answered", 0)
         return self.store.renew(holder, ran or {}, now_ms=self.now, **options)
 

@@ -68,7 +68,7 @@ def test_a_publish_retried_after_a_quick_run_is_a_duplicate(world: World) -> Non
     [job] = world.enqueue("acme", tag="tag")
     world.settle(world.one())
 
-    again = world.job("acme", tag="tag", repeated=True)
+    again = world.job("acme", tag="tag", task_id=job.task_id, repeated=True)
     for seconds in (0, 60, 119):
         world.clock.now_ms += seconds * 1000
         assert world.store.enqueue(QUEUE, [again], now_ms=world.now) == ["duplicate"]

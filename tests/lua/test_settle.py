@@ -31,7 +31,7 @@ def test_the_end_of_the_last_job_leaves_counters_and_what_expires(world: World) 
         "run_ms": "41",
     }
     assert keys.pop("qo1:org:standard:acme") == {"v": "40.5", "n": "0", "a": "0", "l": "", "c": "", "t": "0"}
-    assert keys.pop(f"qo1:ended:{world.now // 60_000}") == {"standard\tt0001"}
+    assert keys.pop(f"qo1:ended:{world.now // 60_000}") == {"id1": "standard\tt0001"}
     assert keys.pop("qo1:means") == {"tasks.work": "40.5"}
     assert keys.pop("qo1:queues") == {QUEUE}
     assert keys.pop("qo1:bell:standard") == ["1"]

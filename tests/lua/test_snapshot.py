@@ -36,6 +36,7 @@ def test_the_picture_of_a_queue(world: World) -> None:
         "adopted": 0,
         "wait_ms": 500,
         "run_ms": 30,
+        "existing": 0,
     }
 
 

@@ -24,7 +24,11 @@ local function adopt(list, element, tag, due_ms, text)
   redis.call('LREM', P .. list, 1, element)
   if not redis.call('SET', key.job(queue, tag), text, 'NX') then return end -- stock had it twice
   local job = head.parse(text)
-  redis.call('HSET', key.ids(), job.task_id, queue .. '\t' .. tag)
+  local entry = queue .. '\t' .. tag
+  if redis.call('HSET', key.ids(), job.task_id, entry) == 0 then -- a task that lives was published to stock too
+    --- @include "lib/marks"
+    marks.restore({ job.task_id, entry })
+  end
   local o = state.org(q, job.org)
   if due_ms > now.ms then
     lanes.schedule(q, o, tag, due_ms)

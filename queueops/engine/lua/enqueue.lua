@@ -1,10 +1,14 @@
--- enqueue: put jobs into their lanes, or among the scheduled ones.
+-- enqueue: put jobs into their lanes, among the scheduled ones, or among those that wait for other jobs.
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 queue
 --         then 10 a job: tag, task id, org, resource, patience ms, deadline ms (0 = none), due ms (0 = now),
---         options ('r' = the tag may have been published before), supersedes (a lease token or ''), job string
--- RETURNS one word a job: 'ready' | 'scheduled' | 'duplicate' | 'stale' (the superseded lease was lost)
--- COST    O(log jobs) each; the caller sends at most 500
+--         options (separated by TAB: r the tag may have been published before, g a replay, f the attempt that it
+--         supersedes failed, a<task id> wait for it, x cancelled with those, u<digest> unique key, U<its ms>,
+--         k<ms its success is remembered>), supersedes (a lease token or ''), job string
+-- RETURNS one word a job: 'ready' | 'scheduled' | 'blocked' | 'duplicate' | 'stale' (the superseded lease was lost) |
+--         'cancelled' (a retry of a job, or the child of one, that was) | 'existing' and the task id that holds the key;
+--         or, and nothing of the step was written: 'unknown', a parent's task id; 'full', depth, limit, org ('' = the queue)
+-- COST    O(log jobs) each, and O(1) a parent; the caller sends at most 500
 -- KEEPS   one job per (queue, tag), also two minutes after it ended; a retry replaces its delivery in one step;
 --         over maxmemory the first SET is refused, before anything was written, unless it is a retry
 
@@ -16,45 +20,75 @@
 now.set(ARGV[1])
 local queue = ARGV[2]
 local q = state.queue(queue)
-local words, index = {}, {}
-local leases_of, forget_of, record_of -- parts that only a retry needs
+local words, index, added = {}, {}, 0
+local leases_of, forget_of, record_of, is_cancelled -- parts that only a retry needs
+local admitted, dependants_of -- only for jobs with options, and where the backlog is limited
 
 local function ending()
   if not leases_of then
     --- @include "lib/leases"
     --- @include "lib/forget"
-    leases_of, forget_of, record_of = leases, forget, record
+    --- @include "lib/cancelled"
+    leases_of, forget_of, record_of, is_cancelled = leases, forget, record, cancelled.is
   end
   return leases_of, forget_of
 end
 
-local function has_ended(tag) -- within the last two minutes
-  local minute = math.floor(now.ms / 60000)
-  for back = 0, 2 do
-    if redis.call('SISMEMBER', key.ended(minute - back), queue .. '\t' .. tag) == 1 then return true end
-  end
-  return false
+local function was_there(tag, task_id) -- a job, or within the last two minutes
+  if redis.call('EXISTS', key.job(queue, tag)) == 1 then return true end
+  --- @include "lib/ended"
+  return ended.has(queue, tag, task_id)
 end
 
-local function supersede(token) -- returns false when the lease is no longer the publisher's
+local function supersede(token, task_id) -- returns the word that ends the enqueue, or nil and whether the task has marks
   local leases, forget = ending()
   local l = leases.find(token)
-  if not l then return false end
+  if not l then return 'stale' end -- the lease is no longer the publisher's
   now.drainable() -- it takes out as much as it brings in
   local used = state.queue(l.queue).by_count and 1 or now.ms - record_of.all(l).claimed
   local from = leases.finish(token, l, used)
-  forget.job(l.queue, l.tag, l.task_id)
+  if l.task_id ~= task_id then
+    forget.job(l.queue, l.tag, l.task_id, 'retried')
+    state.count(from, 'retried', 1)
+    return nil, false
+  end
+  local entry = redis.call('HGET', key.ids(), task_id)
+  local has_marks = entry and entry:sub(-2) == '\tm'
+  if has_marks and is_cancelled(l) then
+    forget.job(l.queue, l.tag, task_id, 'cancelled')
+    state.count(from, 'cancelled', 1)
+    return 'cancelled'
+  end
+  if entry then added = added - 1 end
+  forget.attempt(l.queue, l.tag)
   state.count(from, 'retried', 1)
-  return true
+  return nil, has_marks
 end
 
-local function enqueue(tag, task_id, org, resource, patience, deadline, due_ms, options, supersedes, job)
-  local text = key.job(queue, tag)
-  if options == 'r' and (redis.call('EXISTS', text) == 1 or has_ended(tag)) then return 'duplicate' end
-  if supersedes ~= '' and not supersede(supersedes) then return 'stale' end
-  if not redis.call('SET', text, job, 'NX') then return 'duplicate' end
-  index[#index + 1], index[#index + 2] = task_id, queue .. '\t' .. tag
+local function enqueue(tag, task_id, org, resource, patience, deadline, due_ms, options, supersedes, job, a)
+  local has_marks = false
+  if a then
+    if a.word then
+      if a.word:sub(1, 8) == 'existing' then dependants_of.counted(q, job) end
+      return a.word
+    end
+  elseif options == 'r' and was_there(tag, task_id) then
+    return 'duplicate'
+  end
+  if supersedes ~= '' then
+    local word
+    word, has_marks = supersede(supersedes, task_id)
+    if word then return word end
+  end
+  if not redis.call('SET', key.job(queue, tag), job, 'NX') then return 'duplicate' end
+  if a and dependants_of.note(q, a, tag, task_id) then has_marks = true end
+  index[#index + 1], index[#index + 2] = task_id, queue .. '\t' .. tag .. (has_marks and '\tm' or '')
+  added = added + 1
   state.count(q, 'enqueued', 1)
+  if a and a.waits[1] then
+    dependants_of.block(q, a, tag, due_ms)
+    return 'blocked'
+  end
   local o = state.org(q, org)
   if due_ms > now.ms then
     lanes.schedule(q, o, tag, due_ms)
@@ -64,13 +98,30 @@ local function enqueue(tag, task_id, org, resource, patience, deadline, due_ms, 
   return 'ready'
 end
 
+local function has_options() -- beside 'r', which costs a look of its own
+  for i = 10, #ARGV, 10 do
+    if #ARGV[i] > 1 then return true end
+  end
+end
+
+if q.backlog or q.org_backlog or has_options() then
+  --- @include "lib/admit"
+  --- @include "lib/dependants"
+  local known, refusal = admit.step(q, ARGV, 3)
+  if refusal then return refusal end
+  admitted, dependants_of = known, dependants
+end
 for i = 3, #ARGV, 10 do
   words[#words + 1] = enqueue(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]),
-    tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8], ARGV[i + 9])
+    tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], admitted and admitted[i])
 end
 if index[1] then
-  redis.call('HSET', key.ids(), unpack(index))
+  if redis.call('HSET', key.ids(), unpack(index)) < added then -- a task that lives was published again: it keeps its marks
+    --- @include "lib/marks"
+    marks.restore(index)
+  end
   if not q.known then redis.call('SADD', key.queues(), queue) end
 end
+if dependants_of then dependants_of.send() end
 state.flush()
 return words

@@ -10,6 +10,7 @@
 --- @include "lib/lanes"
 --- @include "lib/head"
 --- @include "lib/forget"
+--- @include "lib/blocked"
 
 local RINGS_A_CALL = 100
 local TIMERS_A_CALL = 500
@@ -24,7 +25,7 @@ local function drop(zset) -- jobs of one lane or schedule; returns how many
   if not tags[1] then return 0 end
   for _, tag in ipairs(tags) do
     local job = head.parse(redis.call('GETRANGE', key.job(queue, tag), 0, head.BYTES))
-    forget.job(queue, tag, job and job.task_id or '')
+    forget.job(queue, tag, job and job.task_id or '', 'cancelled')
   end
   redis.call('ZREM', zset, unpack(tags))
   purged = purged + #tags
@@ -66,6 +67,12 @@ for start = 0, TIMERS_A_CALL * 99, TIMERS_A_CALL do
     if purge and purged < limit then purge(state.org(q, entry:sub(2))) end
   end
   if purged > 0 or #entries < TIMERS_A_CALL then break end
+end
+for _, tag in ipairs(redis.call('ZRANGE', key.blocked(queue), 0, limit - purged - 1)) do
+  local job = head.parse(redis.call('GETRANGE', key.job(queue, tag), 0, head.BYTES))
+  blocked.drop(q, tag)
+  forget.job(queue, tag, job and job.task_id or '', 'cancelled')
+  purged = purged + 1
 end
 state.count(q, 'cancelled', purged)
 state.flush()

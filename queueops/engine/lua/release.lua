@@ -2,7 +2,7 @@
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 delay ms   3 'lost' (the delivery counts; too many: dead) | 'kept'
 --         4 detail (JSON, for a job that dies)   then the tokens, or 'holder <name>' alone: of a process that ends
--- RETURNS one word a token: 'released' | 'dead' | 'stale' | 'gone'
+-- RETURNS one word a token: 'released' | 'dead' | 'cancelled' (meanwhile) | 'stale' | 'gone'
 -- COST    O(log jobs) each; at most 500
 -- KEEPS   charge, slot, rank, and (kept) the delivery count are given back; a rate's token is not
 

@@ -2,7 +2,7 @@
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 holder   3 lease ms   4 number of its last claim that was answered or given up
 --         5 registration (JSON with slots and queues; '' = none)   then 2 a lease: token, ms it has run so far
--- RETURNS tokens of its leases that are lost
+-- RETURNS two lists of tokens: leases that are lost, leases whose jobs were cancelled
 -- COST    O(leases of the process)
 -- KEEPS   a claim whose answer was lost costs no delivery; a long run is charged while it runs
 
@@ -10,12 +10,13 @@
 --- @include "lib/state"
 --- @include "lib/giveback"
 --- @include "lib/workers"
+--- @include "lib/cancelled"
 
 local READ_AT_ONCE = 500
 
 now.set(ARGV[1])
 local holder, lease_ms, answered, registration = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local known, lost = {}, {}
+local known, lost, stopped = {}, {}, {}
 
 local function charge_so_far(token, l, ran_ms)
   local q = state.queue(l.queue)
@@ -42,6 +43,7 @@ for i = 6, #ARGV, 2 do
   local l = leases.find(token)
   if l then
     charge_so_far(token, l, ran_ms)
+    if cancelled.is(l) then stopped[#stopped + 1] = token end
   else
     lost[#lost + 1] = token
   end
@@ -54,4 +56,4 @@ end
 redis.call('ZADD', key.holders(), now.ms + lease_ms, holder)
 if registration ~= '' then workers.register(holder, registration) end
 state.flush()
-return lost
+return { lost, stopped }

@@ -35,7 +35,7 @@ local function settle(token, outcome, run_ms, detail)
     --- @include "lib/bury"
     bury(q, token, l.tag, l.task_id, record.all(l).deliveries, detail)
   else
-    forget.job(l.queue, l.tag, l.task_id)
+    forget.job(l.queue, l.tag, l.task_id, outcome)
     state.count(q, outcome, 1)
   end
   state.count(q, 'run_ms', run_ms)

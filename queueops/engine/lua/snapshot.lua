@@ -51,6 +51,7 @@ if org == '' then
   say('gate', gate)
   say('closed_until_ms', until_ms)
   say('pause', gate == 'pause' and q.pause)
+  say('blocked', redis.call('ZCARD', key.blocked(queue)))
   say('depth', redis.call('LLEN', key.depth(queue)))
   say('concurrency', q.concurrency)
   local rank, since = oldest()

@@ -19,6 +19,10 @@ from queueops.errors import InvalidMessage, InvalidOrg, InvalidResource
 
 #: Longest task name or task id in bytes; with it a head always fits what the scripts read of a job.
 NAME_LIMIT = 255
+#: Most jobs that one job waits for.
+PARENTS_LIMIT = 1000
+#: Longest digest of a unique key.
+UNIQUE_LIMIT = 64
 #: Longest tag in bytes: it is part of a key.
 TAG_LIMIT = 512
 
@@ -30,7 +34,14 @@ class NewJob:
     ``due_ms`` is when it may run, ``deadline_ms`` when it should be finished. ``once``: never run twice,
     even when its worker is lost. ``repeated``: the tag may have been published before, also if its job has
     ended since.
-    ``supersedes``: token of the lease that this job (its retry) ends in the same step.
+    ``supersedes``: token of the lease that this job (its retry) ends in the same step; ``counts_as_failure``:
+    that attempt is a failure for its resource's breaker.
+    ``after``: task ids that must have succeeded before; ``cancel_with_parent``: one that dies or is cancelled
+    takes this job along (otherwise it stays blocked). ``keep_ms``: how long beyond two minutes its success
+    is remembered for jobs that wait for it.
+    ``unique``: digest of its unique key, which no other job may hold; ``unique_ms``: for how long (0: as long
+    as the job lives). ``replays``: a dead job comes back; it waits for no other job and no limit refuses it.
+    A retry keeps what its first enqueue said of these.
     """
 
     tag: str
@@ -49,6 +60,12 @@ class NewJob:
     repeated: bool = False
     supersedes: str = ""
     counts_as_failure: bool = False
+    after: tuple[str, ...] = ()
+    cancel_with_parent: bool = False
+    keep_ms: int = 0
+    unique: str = ""
+    unique_ms: int = 0
+    replays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,51 @@ def pack(job: NewJob) -> str:
         f"00\t{job.org}\t{job.resource}\t{job.task}\t{job.task_id}\t{job.patience_ms}\t{job.deadline_ms}\t"
         f"{'o' if job.once else ''}\t{job.run_limit_ms}\t{job.first_ms}\t{job.attempt}\n{job.message}"
     )
+
+
+def options(job: NewJob) -> str:
+    """Return what only some jobs have, as enqueue.lua takes it: empty for a plain job.
+
+    Raises :class:`InvalidMessage` when a task id or the digest can not stand in a key.
+    """
+    items = ["r"] if job.repeated else []
+    if job.replays:
+        items.append("g")
+    if job.supersedes:
+        # Its first enqueue has settled everything else.
+        return "\t".join([*items, "f"] if job.counts_as_failure else items)
+    if job.after:
+        items += _parents(job)
+    if job.unique:
+        if len(job.unique) > UNIQUE_LIMIT or not job.unique.isprintable():
+            raise InvalidMessage(
+                f"The digest of a unique key must be at most {UNIQUE_LIMIT} printable characters,"
+                f" got {job.unique!r}."
+            )
+        items.append(f"u{job.unique}")
+        if job.unique_ms:
+            items.append(f"U{job.unique_ms}")
+    if job.keep_ms:
+        items.append(f"k{job.keep_ms}")
+    return "\t".join(items)
+
+
+def _parents(job: NewJob) -> list[str]:
+    parents = tuple(dict.fromkeys(job.after))
+    if len(parents) > PARENTS_LIMIT:
+        raise InvalidMessage(f"A job may wait for at most {PARENTS_LIMIT:,} others, got {len(parents):,}.")
+    for parent in parents:
+        # A hold stands among the parents as "!" and a number, so no task id may begin like one.
+        if (
+            not parent
+            or parent.startswith("!")
+            or not parent.isprintable()
+            or len(parent.encode()) > NAME_LIMIT
+        ):
+            raise InvalidMessage(f"A job can not wait for {parent[:100]!r}: that is no task id.")
+    if job.task_id in parents:
+        raise InvalidMessage(f"Job {job.task_id!r} can not wait for itself.")
+    return [*(["x"] if job.cancel_with_parent else []), *(f"a{parent}" for parent in parents)]
 
 
 def unpack(text: str) -> tuple[Head, str]:

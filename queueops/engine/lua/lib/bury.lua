@@ -6,6 +6,6 @@
 local function bury(q, token, tag, task_id, deliveries, detail)
   redis.call('XADD', key.dead(), '*', 'token', token, 'queue', q.name, 'tag', tag, 'deliveries', deliveries,
     'died_ms', now.ms, 'detail', detail, 'job', redis.call('GET', key.job(q.name, tag)) or '')
-  forget.job(q.name, tag, task_id)
+  forget.job(q.name, tag, task_id, 'dead')
   state.count(q, 'dead', 1)
 end

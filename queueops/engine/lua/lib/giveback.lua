@@ -3,12 +3,18 @@
 --- @include "lib/leases"
 --- @include "lib/lanes"
 --- @include "lib/bury"
+--- @include "lib/cancelled"
 
 function leases.give_back(token, l, lost, due_ms, detail)
   -- lost: the delivery counts, because the job may have run; otherwise it is as if it had never been claimed.
   local q, o = leases.finish(token, record.all(l), l.counted)
   local job = key.job(l.queue, l.tag)
-  if redis.call('EXISTS', job) == 0 then return 'gone' end -- cancelled meanwhile
+  if redis.call('EXISTS', job) == 0 then return 'gone' end -- deleted by hand
+  if cancelled.is(l) then
+    forget.job(l.queue, l.tag, l.task_id, 'cancelled')
+    state.count(q, 'cancelled', 1)
+    return 'cancelled'
+  end
   if lost then
     state.count(q, 'lost', 1)
     if l.flags:find('o', 1, true) or l.deliveries >= q.deliveries then

@@ -18,7 +18,7 @@ local function end_now(claim, q, tag, task_id, cost) -- for a consumer that does
     --- @include "lib/fairness"
     claim.end_job, claim.work_done = forget.job, fairness.work_done
   end
-  claim.end_job(q.name, tag, task_id)
+  claim.end_job(q.name, tag, task_id, 'succeeded')
   claim.work_done(q, { counted = 0 }, cost)
   state.count(q, 'succeeded', 1)
 end

@@ -11,13 +11,15 @@ function state.queue(name)
   local q = state.queues[name]
   if q then return q end
   local s = redis.call('HMGET', key.queue(name), 'V', 'W', 'A', 'n', 'o', 'slots', 'wake', 'keeper')
-  local g = redis.call('HMGET', key.gates(name), 'concurrency', 'fair_by', 'deliveries', 'exempt', 'orgs', '!', '=')
+  local g = redis.call('HMGET', key.gates(name), 'concurrency', 'fair_by', 'deliveries', 'exempt', 'orgs', '!', '=',
+    'backlog', 'org_backlog')
   q = {
     name = name, orgs = {}, counts = {}, depth = 0, bell = false, was = s, known = s[3], -- A: it has had a ready job
     V = tonumber(s[1]) or 0, W = tonumber(s[2]) or 0, A = tonumber(s[3]) or 0, n = tonumber(s[4]) or 0,
     waiting = tonumber(s[5]) or 0, slots = tonumber(s[6]) or 0, wake_ms = tonumber(s[7]) or 0, keeper = s[8] or '',
     concurrency = tonumber(g[1]), by_count = g[2] == 'count', deliveries = tonumber(g[3]) or 3,
     exempt = g[4], has_orgs = g[5], pause = g[6], default = g[7],
+    backlog = tonumber(g[8]), org_backlog = tonumber(g[9]),
   }
   state.queues[name] = q
   return q

@@ -53,6 +53,15 @@ local function end_pause(q)
   end
 end
 
+local function of_children(q, entry, kind, parent) -- rare, so their parts are put together only here
+  if not timers.children then
+    --- @include "lib/children"
+    timers.children = children
+  end
+  if kind == 'p' then return timers.children.release(q, entry, parent) end
+  return timers.children.cancel(q, entry, parent, kind == 'x' and 1 or 0)
+end
+
 function timers.run(q, due) -- returns true when it left some of them for the next call
   local promoted, more = 0, false
   for _, entry in ipairs(due) do
@@ -63,6 +72,10 @@ function timers.run(q, due) -- returns true when it left some of them for the ne
       if promoted >= timers.PROMOTED_A_CALL then return true end
     elseif kind == 'o' then
       look_again(q, name)
+    elseif kind == 'p' or kind == 'x' or kind == 'X' then
+      local number, rest = of_children(q, entry, kind, name)
+      promoted, more = promoted + number, more or rest
+      if promoted >= timers.PROMOTED_A_CALL then return true end
     else
       end_pause(q)
     end
