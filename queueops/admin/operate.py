@@ -21,6 +21,7 @@ from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import dead_letters, permissions
 from queueops.ops.batches import Cursor
 from queueops.ops.dead_letters import Done
+from queueops.ops.graves import Children
 from queueops.ops.permissions import Actor
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ VERBS = {
         ),
     )
 }
+
+
+#: What the form may say of the jobs that wait for a discarded one.
+CHILDREN: dict[str, Children] = {"keep": "keep", "release": "release", "cancel": "cancel"}
 
 
 class OperateMixin(Base):
@@ -133,6 +138,7 @@ class OperateMixin(Base):
                 "total": total,
                 "after": done.after,
                 "force": request.POST.get("force", ""),
+                "children": request.POST.get("children", ""),
                 "title": f"{total:,} letters {verb.past} so far",
             }
             return self._page(request, "progress.html", selection, context)
@@ -147,7 +153,10 @@ class OperateMixin(Base):
         if verb.name == "replay":
             return dead_letters.replay_matching(actor, letters, told, after=after, seconds=PIECE_SECONDS)
         if verb.name == "discard":
-            return dead_letters.discard(actor, letters, told, after=after, seconds=PIECE_SECONDS)
+            children = CHILDREN.get(request.POST.get("children", ""))
+            return dead_letters.discard(
+                actor, letters, told, children=children, after=after, seconds=PIECE_SECONDS
+            )
         force = bool(request.POST.get("force"))
         return dead_letters.purge(actor, letters, told, force=force, after=after, seconds=PIECE_SECONDS)
 

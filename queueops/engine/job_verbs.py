@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from queueops.engine import replies
@@ -14,6 +14,8 @@ DRAIN_STEP = 1_000
 #: Jobs that one page of a list looks at.
 PAGE = 500
 
+#: What becomes of the jobs that wait for a dead one whose letter is closed.
+Children = Literal["keep", "release", "cancel"]
 RetryWord = Literal["ready", "unchanged", "unknown"]
 
 
@@ -35,6 +37,52 @@ class JobVerbs:
         never was.
         """
         return job_snapshot(task_id, self._run("explain", _at(now_ms), task_id))
+
+    def cancel(self, task_id: str, now_ms: int | None = None) -> str:
+        """End a job that waits, for good: ``cancelled``. Of a leased one its worker is told at the next
+        renewal: ``cancelling``; it never runs again. ``unknown``: no such job lives.
+        """
+        return str(self._run("cancel", _at(now_ms), task_id).decode())
+
+    def hold(self, task_id: str, now_ms: int | None = None) -> str:
+        """Keep a job from running until :meth:`release_job`: ``held``, ``leased`` (it runs) or
+        ``unknown``.
+        """
+        return str(self._run("hold", _at(now_ms), "hold", task_id).decode())
+
+    def release_job(self, task_id: str, now_ms: int | None = None) -> str:
+        """End a hold; the job has the rank and the due time it had: ``released``, ``unchanged`` or
+        ``unknown``.
+        """
+        return str(self._run("hold", _at(now_ms), "release", task_id).decode())
+
+    def waiting_for(self, task_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many jobs wait for each of these tasks, without those that none waits for."""
+        marks = self.client.hmget(self.key("marks"), task_ids) if task_ids else []
+        sets = [
+            (task_id, item[1:])
+            for task_id, text in zip(task_ids, marks, strict=True)
+            for item in (text or b"").decode().split("\t")
+            if item.startswith("c")
+        ]
+        pipeline = self.client.pipeline(transaction=False)
+        for task_id, queue in sets:
+            pipeline.zcard(self.key("children", queue=queue, parent=task_id))
+        found: dict[str, int] = {}
+        for (task_id, _), number in zip(sets, pipeline.execute() if sets else [], strict=True):
+            found[task_id] = found.get(task_id, 0) + number
+        return found
+
+    def unbury(self, task_ids: Sequence[str], children: Children = "keep", now_ms: int | None = None) -> int:
+        """Forget dead jobs whose letters are closed; returns how many were known. A replay does it itself.
+
+        ``children``: jobs that wait for them go on waiting (``keep``), or are released or cancelled, step by
+        step, by the claims of their queues.
+        """
+        return sum(
+            int(self._run("unbury", _at(now_ms), children, *task_ids[at : at + PAGE]))
+            for at in range(0, len(task_ids), PAGE)
+        )
 
     def job_page(
         self,

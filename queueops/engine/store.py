@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import redis
 from redis.exceptions import OutOfMemoryError
@@ -37,8 +37,6 @@ STEP = 500
 
 #: Most jobs in flight that a queue's concurrency may name.
 CONCURRENCY_LIMIT = 1_000_000
-#: What becomes of the jobs that wait for a dead one whose letter is closed.
-Children = Literal["keep", "release", "cancel"]
 #: What orgs share a queue by: worker time, or number of jobs.
 FAIR_BY = ("time", "count")
 
@@ -239,40 +237,6 @@ class Store(JobVerbs):
         while deleted := int(self._run("purge", _at(now_ms), queue, STEP)):
             total += deleted
         return total
-
-    # One job, by its task id
-
-    def cancel(self, task_id: str, now_ms: int | None = None) -> str:
-        """End a job that waits, for good: ``cancelled``. Of a leased one its worker is told at the next
-        renewal: ``cancelling``; it never runs again. ``unknown``: no such job lives.
-        """
-        return str(self._run("cancel", _at(now_ms), task_id).decode())
-
-    def hold(self, task_id: str, now_ms: int | None = None) -> str:
-        """Keep a job from running until :meth:`release_job`: ``held``, ``leased`` (it runs) or
-        ``unknown``.
-        """
-        return str(self._run("hold", _at(now_ms), "hold", task_id).decode())
-
-    def release_job(self, task_id: str, now_ms: int | None = None) -> str:
-        """End a hold; the job has the rank and the due time it had: ``released``, ``unchanged`` or
-        ``unknown``.
-        """
-        return str(self._run("hold", _at(now_ms), "release", task_id).decode())
-
-    def children(self, task_id: str) -> int:
-        """Return how many jobs wait for ``task_id``."""
-        marks = self.client.hget(self.key("marks"), task_id) or b""
-        queues = [item[1:] for item in marks.decode().split("\t") if item.startswith("c")]
-        return sum(self.client.zcard(self.key("children", queue=queue, parent=task_id)) for queue in queues)
-
-    def unbury(self, task_ids: Iterable[str], children: Children = "keep", now_ms: int | None = None) -> int:
-        """Forget dead jobs whose letters are closed; returns how many were known. A replay does it itself.
-
-        ``children``: jobs that wait for them go on waiting (``keep``), or are released or cancelled, step by
-        step, by the claims of their queues.
-        """
-        return sum(int(self._run("unbury", _at(now_ms), children, *step)) for step in steps(task_ids))
 
     def adopt(self, queue: str, found: Iterable[tuple[str, bytes, NewJob]], now_ms: int | None = None) -> int:
         """Move messages of stock Celery, given as (list, element, job), into lanes; returns how many moved.

@@ -18,6 +18,7 @@ from queueops.models import DeadLetter
 from queueops.ops import audit, broker, permissions
 from queueops.ops.batches import Cursor, pages
 from queueops.ops.collector import collect, collect_all
+from queueops.ops.graves import Children, Graves, graves
 from queueops.ops.permissions import Actor
 from queueops.ops.replay import Arguments, Refusal, replay_batch
 from queueops.querysets import DeadLetterQuerySet
@@ -149,26 +150,49 @@ def discard(
     matching: DeadLetterQuerySet,
     described: Mapping[str, Any],
     *,
+    children: Children | None = None,
     after: Cursor | None = None,
     seconds: float | None = None,
 ) -> Done:
     """Close all parked letters that match; the rows stay until they are purged.
 
-    Args are those of `replay_matching`.
+    Other args are those of `replay_matching`.
+
+    Args:
+        children: what becomes of jobs that wait for these: they go on waiting, visibly, for a job that will
+            not come back (`keep`), or are released or cancelled. Without it a letter that jobs wait for is
+            refused.
 
     Raises:
         PermissionDenied: the actor may not discard.
     """
     actor.require(permissions.DISCARD)
+    refusals: list[Refusal] = []
 
-    def close(ids: Sequence[int]) -> int:
+    def close(ids: Sequence[int], known: Graves) -> int:
         # The status once more: a letter may have been replayed since the page was read.
         parked = DeadLetter.objects.filter(pk__in=ids, status=LetterStatus.PARKED)
-        return parked.update(
+        tasks = dict(parked.values_list("pk", "task_id"))
+        waiting = known.waiting_for(list(tasks.values())) if children is None else {}
+        for letter, task_id in list(tasks.items()):
+            if task_id in waiting:
+                refusals.append(Refusal(letter, _waited_for(waiting[task_id])))
+                del tasks[letter]
+        count = parked.filter(pk__in=tasks).update(
             status=LetterStatus.DISCARDED, closed_at=timezone.now(), closed_by=actor.name[:150]
         )
+        transaction.on_commit(lambda: known.close(list(tasks.values()), children or "keep"))
+        return count
 
-    return _in_batches(actor, "discard", described, pages(matching.parked(), after), close, seconds)
+    told = {**described, **({"children": children} if children else {})}
+    done = _in_batches(actor, "discard", told, pages(matching.parked(), after), close, seconds)
+    done.refused, done.refusals = len(refusals), tuple(refusals[:_SHOWN_REFUSALS])
+    return done
+
+
+def _waited_for(number: int) -> str:
+    jobs = "1 job waits" if number == 1 else f"{number:,} jobs wait"
+    return f"{jobs} for it. Say whether they are released, cancelled, or go on waiting."
 
 
 def purge(
@@ -193,8 +217,12 @@ def purge(
     if not force:
         _refuse_young(matching)
 
-    def delete(ids: Sequence[int]) -> int:
-        _, deleted = DeadLetter.objects.filter(pk__in=ids).delete()
+    def delete(ids: Sequence[int], known: Graves) -> int:
+        letters = DeadLetter.objects.filter(pk__in=ids)
+        # The task of a letter that was replayed lives, or has another letter.
+        tasks = list(letters.filter(status=LetterStatus.PARKED).values_list("task_id", flat=True))
+        _, deleted = letters.delete()
+        transaction.on_commit(lambda: known.close(tasks))
         return deleted.get(DeadLetter._meta.label, 0)
 
     told = {**described, **({"force": True} if force else {})}
@@ -222,22 +250,23 @@ def _in_batches(
     verb: str,
     described: Mapping[str, Any],
     found: Iterator[tuple[list[int], Cursor | None]],
-    act: Callable[[Sequence[int]], int],
+    act: Callable[[Sequence[int], Graves], int],
     seconds: float | None,
 ) -> Done:
     deadline = time.monotonic() + seconds if seconds is not None else None
     done = Done()
     entry = audit.record(actor, verb, "letters that match", {"filter": dict(described)})
-    for ids, cursor in found:
-        # The rows and what the audit log says of them change together.
-        with transaction.atomic():
-            audit.add(entry, 0)
-            count = act(ids)
-            audit.add(entry, count)
-        done.count += count
-        done.after = cursor
-        if deadline is not None and time.monotonic() > deadline:
-            return done
+    with graves() as known:
+        for ids, cursor in found:
+            # The rows and what the audit log says of them change together.
+            with transaction.atomic():
+                audit.add(entry, 0)
+                count = act(ids, known)
+                audit.add(entry, count)
+            done.count += count
+            done.after = cursor
+            if deadline is not None and time.monotonic() > deadline:
+                return done
     done.after = None
     return done
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
@@ -28,6 +28,8 @@ Arguments = tuple[list[Any], dict[str, Any]]
 _AS_THEY_ARE = frozenset({Reason.UNDECODABLE.value, Reason.UNKNOWN_TASK.value})
 
 _NO_LIMIT = 1 << 40
+
+_EXISTS = "Job {} holds its unique key by now: replay the letter when that job has ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def replay_batch(
         # replays at the same time reads the letters only when the first has marked them.
         audit.add(entry, 0)
         parked = DeadLetter.objects.select_for_update().filter(pk__in=ids, status=LetterStatus.PARKED)
-        jobs: dict[str, list[NewJob]] = {}
+        jobs: dict[str, list[tuple[int, NewJob]]] = {}
         published: list[int] = []
         refused: list[Refusal] = []
         alone = 0
@@ -71,12 +73,16 @@ def replay_batch(
             except (PublishError, ReplayRefused, TypeError, ValueError) as error:
                 refused.append(Refusal(letter.pk, str(error)))
                 continue
-            jobs.setdefault(letter.queue, []).append(job)
+            jobs.setdefault(letter.queue, []).append((letter.pk, replace(job, replays=True)))
             published.append(letter.pk)
             alone += lonely
         for queue, batch in jobs.items():
+            words = store.enqueue(queue, [job for _, job in batch])
             # "duplicate" is as good as published: the job came into being by an earlier try.
-            store.enqueue(queue, batch)
+            for (letter_id, _), word in zip(batch, words, strict=True):
+                if word.startswith("existing "):
+                    published.remove(letter_id)
+                    refused.append(Refusal(letter_id, _EXISTS.format(word.removeprefix("existing "))))
         DeadLetter.objects.filter(pk__in=published).update(
             status=LetterStatus.REPLAYED, closed_at=timezone.now(), closed_by=by[:150]
         )

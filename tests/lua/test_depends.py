@@ -37,7 +37,8 @@ def leftovers(world: World) -> list[str]:
 def test_a_child_runs_when_its_last_parent_has_succeeded(world: World) -> None:
     parents = world.enqueue(number=2)
     child = child_of(world, *parents)
-    assert (world.queue().blocked, world.store.children(parents[0].task_id)) == (1, 1)
+    assert world.queue().blocked == 1
+    assert world.store.waiting_for([parents[0].task_id, "nobody"]) == {parents[0].task_id: 1}
     first, second = world.take(3)
 
     world.settle(first)
@@ -59,7 +60,7 @@ def test_a_child_runs_when_its_last_parent_has_succeeded(world: World) -> None:
 def test_children_in_other_queues_are_released(world: World) -> None:
     [parent] = world.enqueue()
     here, there = child_of(world, parent), child_of(world, parent, queue="bulk", org="beta")
-    assert world.store.children(parent.task_id) == 2
+    assert world.store.waiting_for([parent.task_id]) == {parent.task_id: 2}
 
     world.settle(world.one())
 
@@ -208,7 +209,7 @@ def test_a_dead_parent_keeps_its_children_and_its_replay_releases_them(world: Wo
     assert world.store.enqueue(QUEUE, [replay, replay], now_ms=world.now) == ["ready", "duplicate"]
     check(world)
     assert "qo1:graves" not in world.keyspace()
-    assert world.store.children("same") == 3
+    assert world.store.waiting_for(["same"]) == {"same": 3}
     world.settle(world.one())
 
     assert {job.tag for job in world.take(5)} == {child.tag, late.tag, later.tag}

@@ -66,7 +66,9 @@ def test_within_one_step_the_first_holds_the_key(world: World) -> None:
 
     assert words == ["ready", "existing job0", "existing job0", "blocked"]
     check(world)
-    assert world.store.children("job0") == 1, "what waits for the job that was not needed waits for the other"
+    assert world.store.waiting_for(["job0", "job2"]) == {"job0": 1}, (
+        "what waits for the job that was not needed waits for the other"
+    )
 
 
 def test_a_publish_retry_is_a_duplicate_not_an_existing_job(world: World) -> None:

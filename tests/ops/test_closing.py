@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from celery import Celery
 from django.test import override_settings
 from django.utils import timezone
 
-from queueops.errors import RetentionRefused
+from queueops.engine.rules.envelope import NewJob
+from queueops.engine.store import Store
+from queueops.errors import RetentionRefused, UnknownParent
 from queueops.models import AuditEntry, DeadLetter
-from queueops.ops import dead_letters
+from queueops.ops import broker, dead_letters
 from queueops.ops.permissions import Actor
 from tests.support import letters
 
@@ -74,3 +79,64 @@ def test_the_line_of_a_purged_letter_stays_without_it(database: None) -> None:
     dead_letters.purge(ACTOR, DeadLetter.objects.filter(pk=first.pk), {}, force=True)
     second.refresh_from_db()
     assert (second.origin_id, second.replay_number) == (None, 1)
+
+
+@pytest.fixture
+def store(app: Celery) -> Iterator[Store]:
+    with broker.store() as opened:
+        yield opened
+
+
+def dead_with_a_child(app: Celery, store: Store) -> DeadLetter:
+    """The letter of a job that another one waits for."""
+    task_id = letters.publish(app)
+    letters.die(store)
+    dead_letters.collect(store)
+    child = NewJob("tag", "child", "shop.deliver", "acme", "{}", after=(task_id,))
+    assert store.enqueue("standard", [child]) == ["blocked"]
+    return DeadLetter.objects.get(task_id=task_id)
+
+
+def is_known(store: Store, letter: DeadLetter) -> bool:
+    """Whether a job can still wait for the letter's."""
+    try:
+        store.enqueue("bulk", [NewJob("t", "late", "shop.deliver", "acme", "{}", after=(letter.task_id,))])
+    except UnknownParent:
+        return False
+    return store.cancel("late") == "cancelled"
+
+
+def test_a_letter_that_jobs_wait_for_is_discarded_only_when_somebody_says_what_becomes_of_them(
+    app: Celery, store: Store
+) -> None:
+    letter = dead_with_a_child(app, store)
+
+    done = dead_letters.discard(ACTOR, DeadLetter.objects.all(), {})
+
+    assert (done.count, done.refused) == (0, 1)
+    assert done.refusals[0].letter == letter.pk
+    assert done.refusals[0].reason.startswith("1 job waits for it.")
+    assert is_known(store, letter)
+
+
+@pytest.mark.parametrize("children", ["keep", "release", "cancel"])
+def test_what_becomes_of_the_jobs_that_wait_for_a_discarded_one(
+    app: Celery, store: Store, children: Any
+) -> None:
+    letter = dead_with_a_child(app, store)
+
+    assert dead_letters.discard(ACTOR, DeadLetter.objects.all(), {}, children=children).count == 1
+
+    claim = store.claim(["standard"], 5, 0, "w1", 1)
+    assert [job.task_id for job in claim.jobs] == (["child"] if children == "release" else [])
+    assert store.queue_snapshot("standard").blocked == (1 if children == "keep" else 0)
+    assert not is_known(store, letter)
+    assert AuditEntry.objects.latest("pk").parameters == {"filter": {"children": children}}
+
+
+def test_a_purged_letter_is_forgotten_by_the_broker_too(app: Celery, store: Store) -> None:
+    letter = dead_with_a_child(app, store)
+
+    dead_letters.purge(ACTOR, DeadLetter.objects.all(), {}, force=True)
+
+    assert not is_known(store, letter)

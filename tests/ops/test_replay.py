@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import Store
+from queueops.engine.types import Settlement
 from queueops.errors import BrokerUnavailable, ReplayRefused
 from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import broker, dead_letters, editing, messages
@@ -307,3 +308,14 @@ def test_without_the_permission_nothing_happens(app: Celery, store: Store) -> No
             refused()
     assert DeadLetter.objects.parked().count() == 1
     assert not AuditEntry.objects.exists()
+
+
+def test_a_dead_job_that_others_wait_for_releases_them_by_its_replay(app: Celery, store: Store) -> None:
+    letter = dead_one(app, store)
+    child = NewJob("tag", "child", "shop.deliver", "acme", "{}", after=(letter.task_id,))
+    assert store.enqueue("standard", [child]) == ["blocked"]
+
+    assert dead_letters.replay(ACTOR, [letter.pk]).count == 1
+    store.settle([Settlement(letters.claim(store).token, "succeeded")])
+
+    assert letters.claim(store).task_id == "child"
