@@ -167,6 +167,7 @@ def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int) -
         info["started_ms"],
         expires_ms,
         leases,
+        info.get("node", ""),
     )
 
 

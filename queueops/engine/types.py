@@ -167,7 +167,9 @@ class DeadEntry:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker's registration, refreshed every 10 s. ``expires_ms``: when its leases lapse."""
+    """A worker's registration, refreshed every 10 s. ``expires_ms``: when its leases lapse. ``node``: its
+    name in Celery.
+    """
 
     holder: str
     hostname: str
@@ -178,3 +180,4 @@ class WorkerInfo:
     started_ms: int
     expires_ms: int
     leases: int
+    node: str = ""

@@ -8,6 +8,8 @@ twice.
 
 from __future__ import annotations
 
+import signal
+from enum import StrEnum
 from time import monotonic, time
 from typing import Any
 
@@ -30,10 +32,25 @@ REQUEUE_DELAY_MS = 5_000
 _ATTEMPT_FAILED = frozenset({Reason.FAILED, Reason.TIMEOUT})
 
 
+class Stop(StrEnum):
+    """How a lease ends whose run was stopped from outside."""
+
+    CANCELLED = "cancelled"
+    GIVEN_BACK = "given_back"
+    DEAD = "dead"
+
+
+class Stopped(Exception):
+    """An operator stopped the run, which took too long."""
+
+
 class Request(stock.Request):
     """Celery's request; every end of a run settles the lease, straight into the process's outbox."""
 
     _outcome = ""
+    #: How the lease will end, once the run that is being stopped has ended.
+    _stop: Stop | None = None
+    _stopping_pool: Any = None
     _started_at: float | None = None
 
     def __init__(self, message: Any, **options: Any) -> None:
@@ -105,6 +122,46 @@ class Request(stock.Request):
     def _ran_seconds(self) -> float:
         return monotonic() - self._started_at if self._started_at is not None else 0.0
 
+    # Stopped from outside
+
+    def stop(self, pool: Any, end: Stop) -> str:
+        """Stop the run; the lease ends as ``end`` says when the run has. Returns a word of ``stop_run``.
+
+        Where the pool cannot stop it a cancelled job's lease still ends as cancelled, whatever the run brings.
+        """
+        if self._outcome:
+            return "over"
+        self._stop, self._stopping_pool = end, pool
+        if self._started_at is not None:
+            return self._stop_run()
+        result = self._apply_result() if self._apply_result is not None else None
+        if (future := getattr(result, "f", None)) is not None and future.cancel():  # a thread had not begun
+            self._end_stopped()
+        return "stopping"
+
+    def _stop_run(self) -> str:
+        try:
+            self._stopping_pool.terminate_job(self.worker_pid, signal.SIGKILL)
+        except NotImplementedError:
+            if self._stop is not Stop.CANCELLED:
+                self._stop = None
+            return "runs on"
+        return "stopping"
+
+    def _end_stopped(self) -> None:
+        stock.task_ready(self)
+        error = Stopped("An operator stopped the run, which took too long.")
+        if self._stop is Stop.CANCELLED:
+            self._announce_revoked("terminated", True, signal.SIGKILL, False)
+        elif self._stop is Stop.GIVEN_BACK:
+            self._give_back(0, error, Reason.WORKER_LOST)
+        else:
+            self._bury(error, Reason.WORKER_LOST)
+
+    def _is_stopped(self, ended_by_itself: bool) -> bool:
+        """Whether the end of the run is the end that was asked for; what ended by itself is not run again."""
+        return self._stop is not None and (self._stop is Stop.CANCELLED or not ended_by_itself)
+
     # What the pool says
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
@@ -121,6 +178,8 @@ class Request(stock.Request):
         self.send_event("task-started")
         if self._terminate_on_ack is not None:
             self.terminate(*self._terminate_on_ack)
+        elif self._stop is not None:
+            self._stop_run()
 
     def on_success(self, failed__retval__runtime: Any, **options: Any) -> None:
         """The run ended and its result is stored."""
@@ -130,6 +189,10 @@ class Request(stock.Request):
             if isinstance(error, SystemExit | KeyboardInterrupt):
                 raise error
             self.on_failure(value, return_ok=True)
+            return
+        # A greenlet that was killed comes out as a success without a run time.
+        if self._is_stopped(ended_by_itself=runtime is not None):
+            self._end_stopped()
             return
         stock.task_ready(self, successful=True)
         if self.holder is None:
@@ -142,7 +205,7 @@ class Request(stock.Request):
     def on_retry(self, exc_info: Any) -> None:
         """The next attempt is published; its script has ended this lease, so the settle will find nothing."""
         if self.holder is not None:
-            self._settle("retried")
+            self._settle("cancelled" if self._stop is Stop.CANCELLED else "retried")
         super().on_retry(exc_info)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -151,6 +214,12 @@ class Request(stock.Request):
         if self.holder is None or self._outcome:
             super().on_failure(exc_info, send_failed_event, return_ok)
             return
+        if self._is_stopped(ended_by_itself=not isinstance(error, _KILLED)):
+            self._end_stopped()
+            return
+        if isinstance(error, Terminated) and not (self._already_revoked or self._already_cancelled):
+            # The child was killed for another job, which had just ended in it.
+            error = WorkerLostError("the child was killed to stop another job")
         if isinstance(error, SystemExit | KeyboardInterrupt) and not (
             self._already_revoked or self._already_cancelled
         ):
@@ -193,6 +262,9 @@ class Request(stock.Request):
         if soft or self.holder is None or state.should_terminate:
             super().on_timeout(soft, timeout)
             return
+        if self._stop is not None and not self._outcome:
+            self._end_stopped()
+            return
         if self._outcome == "retried":
             return  # on_failure was first and published the next attempt
         error = TimeLimitExceeded(timeout)
@@ -216,6 +288,9 @@ class Request(stock.Request):
                 self._settle("cancelled")
         super()._announce_revoked(reason, terminated, signum, expired)
 
+
+#: The run did not end by itself.
+_KILLED = (Terminated, WorkerLostError, TimeLimitExceeded, SystemExit)
 
 #: Not a failed attempt: Celery's own path settles these. WorkerLostError only comes here after its task has
 #: stored SUCCESS.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -112,6 +113,7 @@ class Leases(bootsteps.StartStopStep):
         channel.serves_pool = True
         first = holder.slots is None
         holder.slots = c.initial_prefetch_count
+        holder.node = c.hostname
         holder.queues = tuple(c.app.amqp.queues.consume_from)
         if not first:
             return
@@ -121,8 +123,12 @@ class Leases(bootsteps.StartStopStep):
         chain().worker_started(channel.store)
         if holder.max_jobs:
             holder.subscribe(lambda: _stop_at(holder))
+        # With its remote control command; processes that only publish do without.
+        from queueops.middleware.stopping import stop_cancelled
+
+        turn = partial(stop_cancelled, holder, c.pool)
         threading.Thread(
-            target=_chores_loop, args=(c.app, holder), name="queueops-chores", daemon=True
+            target=_chores_loop, args=(c.app, holder, turn), name="queueops-chores", daemon=True
         ).start()
 
 
@@ -141,7 +147,7 @@ def _stop_at(holder: Holder) -> None:
         state.should_stop = 0
 
 
-def _chores_loop(app: Celery, holder: Holder) -> None:
+def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]) -> None:
     adopted = False
     lost_seen = 0
     while not holder.draining:
@@ -163,6 +169,7 @@ def _chores_loop(app: Celery, holder: Holder) -> None:
                             holder.lost_total - lost_seen,
                         )
                         lost_seen = holder.lost_total
+                    stop_cancelled()
                     chores.turn(store, holder.name, monotonic())
                     _ended.wait(0.5)
         except Exception as error:

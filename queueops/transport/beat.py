@@ -154,6 +154,7 @@ class LeaseThread:
             return None
         return {
             "hostname": socket.gethostname(),
+            "node": self.holder.node,
             "pid": self._pid,
             "queues": list(self.holder.queues),
             "slots": 0 if self.holder.draining else self.holder.slots,

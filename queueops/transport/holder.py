@@ -48,6 +48,8 @@ class Holder:
     def __init__(self) -> None:
         # No "/": it separates the parts of a token.
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}".replace("/", "_")
+        #: Celery's name of the worker, by which remote control reaches it.
+        self.node = ""
         self.slots: int | None = None
         self.queues: tuple[str, ...] = ()
         self.draining = False
