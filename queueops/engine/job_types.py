@@ -52,7 +52,8 @@ class JobSnapshot:
     before it. ``ring_place``: orgs before its own in the ring of ``ring_size``, ``None`` while a gate keeps
     the org out; ``closed_by`` is that gate, looked at again at ``looked_at_ms``. ``cap``: jobs its org may
     have in flight. ``own_weight``: the org's part of ``active_weight``, 0 while it is not active.
-    ``mean_ms``: mean run time of the jobs before it, ``None`` while nobody knows.
+    ``mean_ms``: mean run time of the jobs before it, ``None`` while nobody knows. ``blocked_on``: task ids
+    of jobs it waits for, the first hundred of ``parents``; ``held``: a person keeps it.
     """
 
     task_id: str
@@ -83,6 +84,8 @@ class JobSnapshot:
     rate_left: int | None
     rate_interval_us: float | None
     blocked_on: tuple[str, ...] = ()
+    parents: int = 0
+    held: bool = False
 
     @property
     def overdue_ms(self) -> int:
@@ -105,6 +108,7 @@ def job_snapshot(task_id: str, reply: Sequence[bytes]) -> JobSnapshot | None:
     def fraction(field: str) -> float | None:
         return float(got[field]) if got.get(field) else None
 
+    parents = [value for field, value in pairs if field == "parent"]
     lease = None
     if "token" in got:
         lease = LeaseState(
@@ -142,7 +146,10 @@ def job_snapshot(task_id: str, reply: Sequence[bytes]) -> JobSnapshot | None:
         mean_ms=fraction("mean_ms"),
         rate_left=whole("rate_left"),
         rate_interval_us=fraction("rate_interval_us"),
-        blocked_on=tuple(value for field, value in pairs if field == "parent"),
+        # A hold stands among the parents as "!" and the rank that the job had.
+        blocked_on=tuple(sorted(one for one in parents if not one.startswith("!"))),
+        parents=(whole("parents") or 0) - len([one for one in parents if one.startswith("!")]),
+        held=any(one.startswith("!") for one in parents),
     )
 
 

@@ -29,6 +29,10 @@ class JobVerbs:
     client: Any
     key: Keys
 
+    def now_ms(self) -> int:
+        """Return the server's time."""
+        raise NotImplementedError
+
     def _run(self, name: str, *args: str | int | float | bytes) -> Any:
         raise NotImplementedError
 
@@ -125,3 +129,8 @@ class JobVerbs:
             if not moved:
                 return
             yield moved
+
+    def expired_holders(self, now_ms: int | None = None) -> int:
+        """Return how many processes have leases that have lapsed and were not ended yet."""
+        at_ms = self.now_ms() if now_ms is None else now_ms
+        return int(self.client.zcount(self.key("holders"), "-inf", at_ms))

@@ -127,7 +127,7 @@ class Request(stock.Request):
     def stop(self, pool: Any, end: Stop) -> str:
         """Stop the run; the lease ends as ``end`` says when the run has. Returns a word of ``stop_run``.
 
-        Where the pool cannot stop it a cancelled job's lease still ends as cancelled, whatever the run brings.
+        Where the pool cannot stop it, a cancelled job still ends as cancelled, whatever the run brings.
         """
         if self._outcome:
             return "over"

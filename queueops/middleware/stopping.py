@@ -39,8 +39,13 @@ def stop_run(pool: Any, token: str, end: str) -> str:
     for request in _requests():
         if request.token == token:
             return request.stop(pool, Stop(end))
-    held = any(token == one.job.token for holder in holders() for one in holder.jobs())
-    return "waiting" if held else ""
+    for holder in holders():
+        if any(token == one.job.token for one in holder.jobs()):
+            if end != Stop.CANCELLED:
+                return "waiting"
+            holder.cancelled([token])
+            return "stopping"
+    return ""
 
 
 def stop_cancelled(holder: Holder, pool: Any) -> None:

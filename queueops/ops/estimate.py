@@ -31,6 +31,8 @@ def estimate(job: JobSnapshot) -> Estimate:
     if job.state == "leased":
         return Estimate(0.0, "a worker has it")
     if job.state == "blocked":
+        if job.held:
+            return Estimate(None, "somebody holds it until it is released")
         return Estimate(None, "it waits for other jobs, and nobody knows when they end")
     if job.state == "scheduled":
         return Estimate(

@@ -39,7 +39,7 @@ class Explanation:
         ring_place: orgs before its own in the ring of `ring_size`; None while a gate keeps the org out.
         priority: as published, 0..10. `effective_priority`: that of a fresh job that would stand beside it.
         gates: each with its state and when it opens.
-        blocked_on: task ids of the jobs it waits for.
+        blocked_on: task ids of the jobs it waits for, a hundred at most.
         workers: those that serve the queue.
         overdue_seconds: since its deadline; 0 when it has none or is in time.
     """
@@ -119,10 +119,10 @@ def _why(job: JobSnapshot) -> str:
         what = f"for its attempt {job.head.attempt + 1}" if job.head.attempt else "for its time"
         return f"It waits {what}, due in {span(max(0, job.at_ms - job.now_ms) / 1000)}."
     if job.state == "blocked":
-        if job.blocked_on == ("!hold",):
-            return "Somebody holds it; it waits to be released."
-        number = len(job.blocked_on)
-        return f"It waits for {number} other job{'' if number == 1 else 's'} to succeed."
+        others = f"{job.parents:,} other job{'' if job.parents == 1 else 's'} to succeed"
+        if not job.held:
+            return f"It waits for {others}."
+        return f"Somebody holds it{f', and it waits for {others}' if job.parents else ''}."
     if job.state != "ready":
         return "Its text is there, but it stands nowhere. The doctor puts it back."
     for gate in job.gates:
@@ -167,7 +167,7 @@ def _lines(told: Explanation) -> list[str]:
         else:
             use = f" ({gate.used} of {gate.limit})" if gate.limit is not None else ""
             lines.append(f"Open: {gate.name} of its {gate.subject}{use}.")
-    lines += [f"Waits for {parent}." for parent in told.blocked_on if parent != "!hold"]
+    lines += [f"Waits for {parent}." for parent in told.blocked_on]
     slots = sum(worker.slots for worker in told.workers)
     lines.append(f"{len(told.workers)} workers with {slots} slots serve {told.queue}.")
     if told.overdue_seconds:

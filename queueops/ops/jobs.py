@@ -9,15 +9,30 @@ from time import monotonic
 from queueops.engine.job_types import JobRow
 from queueops.engine.store import Store
 from queueops.errors import UnknownJob
-from queueops.ops import audit, broker, permissions
+from queueops.ops import audit, broker, permissions, stopping
 from queueops.ops.explaining import Explanation, explained
 from queueops.ops.job_info import JobInfo, known
 from queueops.ops.permissions import Actor
 
-__all__ = ["Changed", "Listing", "Overdue", "explain", "info", "listed", "overdue", "retry"]
+__all__ = [
+    "Cancelled",
+    "Changed",
+    "Listing",
+    "Overdue",
+    "cancel",
+    "explain",
+    "hold",
+    "info",
+    "listed",
+    "overdue",
+    "release",
+    "retry",
+]
 
 #: Seconds that a list looks on when hardly any job matches; its cursor says where to go on.
 LIST_SECONDS = 2.0
+#: Running jobs that are cancelled together and whose workers' answers are waited for.
+ANSWERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,13 @@ class Changed:
 
     words: dict[str, str]
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled(Changed):
+    """As `Changed`; `notes` says of each job that runs what its worker answered."""
+
+    notes: dict[str, str]
 
 
 def info(actor: Actor, task_id: str) -> JobInfo:
@@ -155,6 +177,61 @@ def retry(actor: Actor, task_ids: Iterable[str]) -> Changed:
     )
 
 
+def cancel(actor: Actor, task_ids: Iterable[str]) -> Cancelled:
+    """End jobs for good: what waits is gone at once, what runs is stopped.
+
+    A job that runs is `cancelling` until its worker has stopped it: at once where the worker hears it, else
+    at its next renewal. A pool of threads, or solo, cannot stop a run: the thread goes on to its end, and
+    whatever it brings the job ends as cancelled; it is not retried and leaves no dead letter.
+
+    Raises:
+        PermissionDenied: the actor may not cancel jobs.
+        BrokerUnavailable: the broker does not answer.
+    """
+    actor.require(permissions.CANCEL_JOB)
+    ids = list(dict.fromkeys(task_ids))
+    notes: dict[str, str] = {}
+    with broker.store() as store:
+        words = {task_id: store.cancel(task_id) for task_id in ids}
+        running = [task_id for task_id, word in words.items() if word == "cancelling"]
+        workers = store.workers() if running else []
+        for task_id in running:
+            job = store.job(task_id)
+            if job is not None and job.lease is not None:
+                # The engine has it: what is asked here only saves the time until the worker's next renewal.
+                notes[task_id] = stopping.ask(job, workers, "cancelled", wait=len(running) <= ANSWERS)
+    count = sum(word != "unknown" for word in words.values())
+    audit.record(actor, "cancel", _named(ids), {"jobs": ids[:100]}, count)
+    return Cancelled(words, count, {task_id: stopping.told(word) for task_id, word in notes.items()})
+
+
+def hold(actor: Actor, task_ids: Iterable[str]) -> Changed:
+    """Keep jobs from running until `release`; what runs already is left alone (word `leased`).
+
+    Raises what `retry` raises.
+    """
+    return _each(actor, permissions.HOLD_JOB, "hold", task_ids, lambda store, one: store.hold(one), "held")
+
+
+def release(actor: Actor, task_ids: Iterable[str]) -> Changed:
+    """End the hold of jobs: each has the place and the due time it had.
+
+    Raises what `retry` raises.
+    """
+    return _each(
+        actor,
+        permissions.HOLD_JOB,
+        "release",
+        task_ids,
+        lambda store, one: store.release_job(one),
+        "released",
+    )
+
+
+def _named(ids: list[str]) -> str:
+    return f"job {ids[0]}" if len(ids) == 1 else f"{len(ids)} jobs"
+
+
 def _each(
     actor: Actor,
     permission: str,
@@ -168,6 +245,5 @@ def _each(
     with broker.store() as store:
         words = {task_id: act(store, task_id) for task_id in ids}
     count = sum(word in changing for word in words.values())
-    target = f"job {ids[0]}" if len(ids) == 1 else f"{len(ids)} jobs"
-    audit.record(actor, verb, target, {"jobs": ids[:100]}, count)
+    audit.record(actor, verb, _named(ids), {"jobs": ids[:100]}, count)
     return Changed(words, count)

@@ -71,6 +71,14 @@ def fail(self: Task, job: str, times: int = 1_000_000) -> None:
             raise Refused(f"{job} refused")
 
 
+@shared_task(bind=True, name="ledger.fail_at")
+def fail_at(self: Task, job: str, gate: str, within: float = 60.0) -> None:
+    """Stand still until the test opens ``gate``, then fail."""
+    with recorded(self, job):
+        ledger().wait_at(gate, within=within)
+        raise Refused(f"{job} refused")
+
+
 @shared_task(bind=True, name="ledger.fail_for_good", no_retry=(Hopeless,))
 def fail_for_good(self: Task, job: str) -> None:
     """Fail with an exception that the task lists as final."""

@@ -90,6 +90,21 @@ def test_a_scheduled_job_says_when_it_is_due(world: World) -> None:
     )
 
 
+def test_a_blocked_job_names_what_it_waits_for(world: World) -> None:
+    [first] = world.enqueue("acme")
+    [second] = world.enqueue("acme")
+    [job] = world.enqueue("acme", after=(first.task_id, second.task_id))
+    world.store.hold(second.task_id, now_ms=world.now)
+
+    seen = world.store.job(job.task_id, now_ms=world.now)
+    assert seen is not None
+    assert (seen.state, seen.parents, seen.held) == ("blocked", 2, False)
+    assert seen.blocked_on == tuple(sorted((first.task_id, second.task_id)))
+    seen = world.store.job(second.task_id, now_ms=world.now)
+    assert seen is not None
+    assert (seen.state, seen.parents, seen.held, seen.blocked_on) == ("blocked", 0, True, ())
+
+
 def test_what_is_over_is_unknown(world: World) -> None:
     [job] = world.enqueue("acme")
     world.settle(world.one())

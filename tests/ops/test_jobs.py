@@ -12,9 +12,9 @@ from django.core.exceptions import PermissionDenied
 
 from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
-from queueops.errors import UnknownJob
+from queueops.errors import UnknownJob, UnknownQueue
 from queueops.models import AuditEntry
-from queueops.ops import broker, collector, jobs, permissions
+from queueops.ops import broker, collector, jobs, leases, permissions, queues
 from queueops.ops.masking import MASK
 from queueops.ops.permissions import Actor
 from tests.support import letters
@@ -190,6 +190,76 @@ def test_retry_runs_a_waiting_job_now_and_is_written_down(app: Celery, store: St
     assert store.queue_snapshot("standard").ready == 2
 
 
+# cancel, hold, release
+
+
+def test_cancel_ends_what_waits_at_once(app: Celery, store: Store) -> None:
+    ready, later = letters.publish(app), letters.publish(app, countdown=60)
+    done = jobs.cancel(ACTOR, [ready, later, "nobody"])
+    assert done.words == {ready: "cancelled", later: "cancelled", "nobody": "unknown"}
+    assert (done.count, done.notes) == (2, {})
+    assert store.queue_snapshot("standard").totals["cancelled"] == 2
+    [entry] = AuditEntry.objects.all()
+    assert (entry.verb, entry.result_count) == ("cancel", 2)
+
+
+def test_cancel_of_a_job_whose_worker_does_not_answer_is_kept_for_its_renewal(
+    app: Celery, store: Store
+) -> None:
+    job = letters.publish(app)
+    leased = letters.claim(store)
+    done = jobs.cancel(ACTOR, [job])
+    assert (done.words, done.notes) == ({job: "cancelling"}, {job: "its worker did not answer"})
+    holder = leased.token.split("/")[0]
+    assert store.renew(holder, {leased.token: 1.0}, answered=1).cancelled == [leased.token]
+
+
+def test_a_held_job_waits_until_it_is_released(app: Celery, store: Store) -> None:
+    job, other = letters.publish(app, org="acme"), letters.publish(app, org="acme")
+    assert jobs.hold(ACTOR, [job]).words == {job: "held"}
+    told = jobs.explain(ACTOR, job)
+    assert (told.state, told.why) == ("blocked", "Somebody holds it.")
+    assert told.estimate.seconds is None
+    assert letters.claim(store).task_id == other
+    assert jobs.hold(ACTOR, [other]).words == {other: "leased"}
+    assert jobs.release(ACTOR, [job, other]).words == {job: "released", other: "unchanged"}
+    assert letters.claim(store, number=2).task_id == job
+    verbs = list(AuditEntry.objects.order_by("pk").values_list("verb", "result_count"))
+    assert verbs == [("hold", 1), ("hold", 0), ("release", 1)]
+
+
+# drain
+
+
+def test_a_queue_is_drained_to_later_and_for_good(app: Celery, store: Store) -> None:
+    for number in range(7):
+        letters.publish(app, number, org=f"org{number % 2}")
+    seen: list[int] = []
+    done = queues.drain(ACTOR, "standard", delay=timedelta(hours=24), progress=seen.append)
+    assert (done.count, done.finished, seen) == (7, True, [7])
+    assert done.until is not None and done.until - datetime.now(UTC) > timedelta(hours=23)
+    assert (store.queue_snapshot("standard").ready, store.queue_snapshot("standard").scheduled) == (0, 7)
+    assert queues.drain(ACTOR, "standard", until=done.until).count == 0
+    assert queues.drain(ACTOR, "standard", remove=True).count == 7
+    entries = AuditEntry.objects.order_by("pk")
+    assert [(entry.verb, entry.target, entry.result_count) for entry in entries] == [
+        ("drain", "queue standard", 7),
+        ("drain", "queue standard", 0),
+        ("drain", "queue standard", 7),
+    ]
+    assert entries[2].parameters == {"remove": True}
+
+
+def test_drain_is_told_how_and_of_what(app: Celery) -> None:
+    with pytest.raises(ValueError, match="Say how to drain"):
+        queues.drain(ACTOR, "standard")
+    with pytest.raises(ValueError, match="is over"):
+        queues.drain(ACTOR, "standard", delay=timedelta(seconds=-5))
+    with pytest.raises(UnknownQueue):
+        queues.drain(ACTOR, "nowhere", remove=True)
+    assert not AuditEntry.objects.exists()
+
+
 def test_every_verb_asks_for_its_permission(app: Celery) -> None:
     nobody = person()
     for verb in (
@@ -198,6 +268,13 @@ def test_every_verb_asks_for_its_permission(app: Celery) -> None:
         lambda: jobs.listed(nobody),
         lambda: jobs.overdue(nobody),
         lambda: jobs.retry(nobody, ["x"]),
+        lambda: jobs.cancel(nobody, ["x"]),
+        lambda: jobs.hold(nobody, ["x"]),
+        lambda: jobs.release(nobody, ["x"]),
+        lambda: queues.drain(nobody, "standard", remove=True),
+        lambda: leases.stuck(nobody),
+        lambda: leases.unstick(nobody, "x"),
+        lambda: leases.recover(nobody),
     ):
         with pytest.raises(PermissionDenied):
             verb()

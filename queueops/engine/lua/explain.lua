@@ -13,6 +13,7 @@
 --- @include "lib/whereabouts"
 
 local SAMPLED = 20 -- jobs before it that the mean run time is taken from
+local PARENTS = 100 -- named of those that it waits for
 
 now.set(ARGV[1])
 local out = {}
@@ -123,5 +124,9 @@ say('concurrency', q.concurrency)
 say('active_weight', q.W)
 say('own_weight', o.a)
 say_gates(q, o)
+if where == 'blocked' then
+  say('parents', redis.call('SCARD', key.parents(queue, tag)))
+  for _, parent in ipairs(redis.call('SRANDMEMBER', key.parents(queue, tag), PARENTS)) do say('parent', parent) end
+end
 if where == 'ready' then say_place(q, o, job, tag, at) end
 return out

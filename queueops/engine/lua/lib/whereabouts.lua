@@ -16,9 +16,11 @@ function whereabouts.lease(queue, tag) -- the lease on a job, its holder and its
   end
 end
 
-function whereabouts.waiting(queue, tag, job) -- 'ready' and its rank, 'scheduled' and when it is due, or nil
+function whereabouts.waiting(queue, tag, job) -- 'ready' and its rank, 'scheduled' or 'blocked' and its due time, or nil
   local rank = redis.call('ZSCORE', key.lane(queue, job.resource, job.org), tag)
   if rank then return 'ready', tonumber(rank) end
   local due_ms = redis.call('ZSCORE', key.scheduled(queue, job.org), tag)
   if due_ms then return 'scheduled', tonumber(due_ms) end
+  due_ms = redis.call('ZSCORE', key.blocked(queue), tag)
+  if due_ms then return 'blocked', tonumber(due_ms) end
 end
