@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from queueops.engine.rules.priority import Priority
     from queueops.middleware import install
     from queueops.middleware.chain import Envelope, Job, Middleware, Outcome
-    from queueops.middleware.client import Item, enqueue_many
+    from queueops.middleware.client import Enqueued, Item, enqueue_many
     from queueops.middleware.on_commit import enqueue_on_commit
     from queueops.middleware.options import TaskOptions
     from queueops.middleware.org import current_org, org_context
@@ -26,6 +26,7 @@ __all__ = [  # noqa: RUF022  in groups
     # set up
     "install",
     # publish
+    "Enqueued",
     "Item",
     "Priority",
     "RetryPolicy",
@@ -46,6 +47,7 @@ __all__ = [  # noqa: RUF022  in groups
 
 _HOME = {
     "install": "queueops.middleware",
+    "Enqueued": "queueops.middleware.client",
     "Item": "queueops.middleware.client",
     "Priority": "queueops.engine.rules.priority",
     "RetryPolicy": "queueops.engine.rules.backoff",

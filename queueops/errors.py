@@ -10,10 +10,13 @@ __all__ = [
     "BrokerFull",
     "BrokerUnavailable",
     "ConfigurationError",
+    "DependencyCycle",
     "InvalidMessage",
     "InvalidOrg",
     "InvalidPriority",
     "InvalidResource",
+    "JobCancelled",
+    "JobExists",
     "LimitInvalid",
     "PayloadTooLarge",
     "PublishError",
@@ -151,6 +154,50 @@ class QueueFull(PublishError):
 
 class InvalidMessage(PublishError):
     """The message is not one that Celery could run."""
+
+
+class DependencyCycle(PublishError):
+    """The jobs were not published: each of them waits for another one of them."""
+
+    def __init__(self, task_ids: Iterable[str] = ()) -> None:
+        self.task_ids = tuple(task_ids)
+        super().__init__(*((self.task_ids,) if self.task_ids else ()))
+
+    def __str__(self) -> str:
+        if not self.task_ids:
+            return super().__str__()
+        circle = " after ".join((*self.task_ids, self.task_ids[0]))
+        return f"The jobs were not published: they wait for one another in a circle ({circle})."
+
+
+class JobExists(PublishError):
+    """The job was not published: another one has its unique key.
+
+    `apply_async` answers it with the result of the job that is there; only code that publishes messages by
+    itself sees this error.
+
+    Attributes:
+        task_id: of the job that is there.
+        refused: of the job that was not published, "" where nobody has said.
+    """
+
+    refused = ""
+
+    def __init__(self, task_id: str = "") -> None:
+        self.task_id = task_id
+        super().__init__(*((task_id,) if task_id else ()))
+
+    def __str__(self) -> str:
+        if not self.task_id:
+            return super().__str__()
+        return f"The job was not published: job {self.task_id} has its unique key."
+
+
+class JobCancelled(PublishError):
+    """The job was not published: it was cancelled while it ran, or goes with a parent that is dead."""
+
+    #: Its task id, "" where nobody has said.
+    refused = ""
 
 
 class BrokerUnavailable(PublishError, OperationalError):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from queueops.engine import replies
 from queueops.engine.job_types import JobRow, JobSnapshot, job_rows, job_snapshot
 from queueops.engine.keys import Keys
+from queueops.engine.rules.envelope import unpack
 
 #: Jobs that one step of a drain moves.
 DRAIN_STEP = 1_000
@@ -87,6 +88,22 @@ class JobVerbs:
             int(self._run("unbury", _at(now_ms), children, *task_ids[at : at + PAGE]))
             for at in range(0, len(task_ids), PAGE)
         )
+
+    def message_of(self, task_id: str) -> str | None:
+        """Return Celery's message of a job that waits or runs; ``None`` when it is over, or never was."""
+        entry = self.client.hget(self.key("ids"), task_id)
+        if entry is None:
+            return None
+        queue, tag = entry.decode().split("\t")[:2]
+        text = self.client.get(self.key("job", queue=queue, tag=tag))
+        return None if text is None else unpack(text.decode())[1]
+
+    def living(self, task_ids: Sequence[str]) -> set[str]:
+        """Return those of these tasks whose jobs wait or run."""
+        if not task_ids:
+            return set()
+        entries = self.client.hmget(self.key("ids"), task_ids)
+        return {task_id for task_id, entry in zip(task_ids, entries, strict=True) if entry is not None}
 
     def job_page(
         self,

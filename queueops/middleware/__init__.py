@@ -22,13 +22,16 @@ def install(app: Celery) -> Celery:
         The same app.
     """
     from queueops import transport
-    from queueops.middleware import run, worker
+    from queueops.middleware import publish, run, worker
     from queueops.middleware.run_limit import RunLimits
 
     transport.register()
     app.amqp_cls = "queueops.middleware.publish:AMQP"
     # The app may have made its AMQP already, for instance to look at its queues.
     app.__dict__.pop("amqp", None)
+    publish.answer_refusals(app)
+    app.control_cls = "queueops.middleware.control:Control"
+    app.__dict__.pop("control", None)
     app.on_after_configure.connect(_put_defaults, sender=app, weak=False, dispatch_uid="queueops")
     if app.configured:
         _put_defaults(app, app.conf)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +29,37 @@ from queueops.transport.messages import new_tags
 if TYPE_CHECKING:
     from queueops.middleware.client import Item
 
-__all__ = ["Batch", "Made"]
+__all__ = ["Batch", "Made", "Sent"]
+
+
+#: What an item may say by itself beside its priority; the rest is the call's.
+_OWN = ("org", "resource", "deadline", "after", "unique_key")
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """Jobs that are ready to be sent, by queue, and the task ids in the order of their items."""
+    """Jobs that are ready to be sent, by queue.
 
-    ids: list[str]
-    jobs: dict[str, list[NewJob]]
+    Attributes:
+        ids: the task ids in the order of the items.
+        places: the place of each item in the call, by the tag of its job.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    jobs: dict[str, list[NewJob]] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Sent:
+    """What the broker has confirmed: the ids of the jobs, and by place the jobs that were there already."""
+
+    ids: list[str] = field(default_factory=list)
+    existing: dict[int, str] = field(default_factory=dict)
+    #: Task ids of items that made no job, with the id of the job that is there.
+    instead: dict[str, str] = field(default_factory=dict)
+    #: Places of items that are cancelled with a parent that is dead already.
+    cancelled: list[int] = field(default_factory=list)
 
 
 class Batch:
@@ -70,21 +92,25 @@ class Batch:
         self._own_root = self._headers["root_id"] == self._headers["id"]
         inherit(add_custom(self._headers, recorder.custom), self._own)
         self._template: Template | None = None
+        self._places: dict[str, int] = {}
         self._started: list[tuple[str, list[NewJob], Callable[[], Any] | None]] = []
         self._policy = {**app.conf.task_publish_retry_policy, **(self._options.get("retry_policy") or {})}
         # kombu connects by what stands here, and waits far longer where it finds nothing.
         producer.connection.transport_options.update(self._policy)
 
-    def make(self, items: list[Item]) -> Made:
-        """Return the jobs of these items; nothing is sent.
+    def make(self, items: list[Item], places: Iterable[int] | None = None) -> Made:
+        """Return the jobs of these items, which have these places in the call; nothing is sent.
 
         Raises:
             PublishError: an item is refused, or a member of the chain refuses it.
             TypeError: arguments that the task does not take.
         """
         hooks, count = chain().before_publish, len(items)
-        made = Made([], {})
-        for item, made_id, tag in zip(items, _task_ids(count), new_tags(count), strict=True):
+        made = Made()
+        tags = new_tags(count)
+        if places is not None:
+            made.places.update(zip(tags, places, strict=True))
+        for item, made_id, tag in zip(items, _task_ids(count), tags, strict=True):
             envelope = self._envelope(item, item.task_id or made_id)
             for hook in hooks:
                 hook(envelope)
@@ -101,6 +127,7 @@ class Batch:
 
     def start(self, made: Made) -> None:
         """Send what was made, one atomic step for each queue; `finish` has to be called then."""
+        self._places = made.places
         recoverable = self._producer.connection.recoverable_connection_errors
         for queue, jobs in made.jobs.items():
             try:
@@ -109,40 +136,53 @@ class Batch:
                 answer = None
             self._started.append((queue, jobs, answer))
 
-    def finish(self, sent: list[str]) -> None:
-        """Wait for what was started; `sent` gets the ids of each step that the broker has confirmed.
+    def finish(self, sent: Sent) -> None:
+        """Wait for what was started; `sent` gets what the broker says of each step that it has confirmed.
 
         Raises:
+            PublishError: a step was refused; nothing of it was enqueued.
             kombu's or redis-py's errors of a connection that stayed away: the first, after all were tried.
         """
         started, self._started = self._started, []
         failed: Exception | None = None
         for queue, jobs, answer in started:
             try:
-                self._wait(queue, jobs, answer)
+                words = self._wait(queue, jobs, answer)
             except Exception as error:
                 failed = failed or error
             else:
-                sent += [job.task_id for job in jobs]
+                self._note(sent, jobs, words)
         if failed is not None:
             raise failed
 
-    def _wait(self, queue: str, jobs: list[NewJob], answer: Callable[[], Any] | None) -> None:
+    def _note(self, sent: Sent, jobs: list[NewJob], words: list[str]) -> None:
+        for job, word in zip(jobs, words, strict=True):
+            if word.startswith("existing "):
+                there = word.removeprefix("existing ")
+                sent.existing[self._places[job.tag]] = sent.instead[job.task_id] = there
+            elif word == "cancelled":
+                sent.cancelled.append(self._places[job.tag])
+            else:
+                sent.ids.append(job.task_id)
+
+    def _wait(self, queue: str, jobs: list[NewJob], answer: Callable[[], Any] | None) -> list[str]:
         connection = self._producer.connection
         if answer is not None:
             try:
-                answer()
+                words: list[str] = answer()
             except connection.recoverable_connection_errors:
                 pass
             else:
-                return
+                return words
         # Nobody knows whether the step was enqueued before the connection was lost; its tags tell the broker.
         repeated = [replace(job, repeated=True) for job in jobs]
 
-        def put() -> None:
-            self._producer.channel.store.enqueue(queue, repeated)
+        def put() -> list[str]:
+            words: list[str] = self._producer.channel.store.enqueue(queue, repeated)
+            return words
 
-        connection.ensure(self._producer, put, **one_try_less(self._policy))()
+        found: list[str] = connection.ensure(self._producer, put, **one_try_less(self._policy))()
+        return found
 
     def _write(self, envelope: Envelope) -> Template:
         if envelope.queue != self._queue:
@@ -160,8 +200,8 @@ class Batch:
         headers["argsrepr"] = shown(args, amqp.argsrepr_maxsize)
         headers["kwargsrepr"] = shown(kwargs, amqp.kwargsrepr_maxsize)
         own = self._own
-        if item.org is not None or item.resource is not None or item.deadline is not None:
-            given = {"org": item.org, "resource": item.resource, "deadline": item.deadline}
+        if not (item.org is item.resource is item.deadline is item.after is item.unique_key is None):
+            given = {key: getattr(item, key) for key in _OWN}
             own = own | {key: value for key, value in given.items() if value is not None}
         priority = self._options.get("priority") if item.priority is None else item.priority
         message = task_message(headers, properties, (args, kwargs, self._embed), None)

@@ -11,7 +11,7 @@ from celery.utils.imports import symbol_by_name
 
 from queueops.conf import Config, config
 from queueops.engine.rules.states import OutcomeKind
-from queueops.errors import ConfigurationError
+from queueops.errors import ConfigurationError, PublishError
 
 if TYPE_CHECKING:
     from queueops.middleware.options import TaskPlan
@@ -34,7 +34,7 @@ class Envelope:
         deadline_ms: ms since the epoch by which the job should have run; 0 is none.
         once: never run twice, not even when its worker is lost.
         is_retry: the same job for another attempt; what was decided at first stays (given).
-        args, kwargs: the task's arguments, not copied and not to be changed.
+        args, kwargs: the task's arguments, not copied: put others in place, do not change them.
         headers: Celery's headers of the message.
         properties: AMQP properties of the message.
         options: what the caller passed to `apply_async` beyond Celery's own options.
@@ -62,7 +62,10 @@ class Envelope:
 
 @dataclass(slots=True)
 class Job:
-    """A job that runs. `attempt` counts from 1; `request` is Celery's `task.request`."""
+    """A job that runs. `attempt` counts from 1; `request` is Celery's `task.request`.
+
+    `before_run` may put other `args` and `kwargs` in place: the body gets those.
+    """
 
     task: Any
     request: Any
@@ -132,6 +135,9 @@ class Middleware:
     def before_publish(self, envelope: Envelope) -> None:
         """Change the envelope, or raise to refuse the publish."""
 
+    def publish_refused(self, envelope: Envelope, error: PublishError) -> None:
+        """Undo what `before_publish` did outside: the broker has refused the first publish of a job."""
+
     def before_run(self, job: Job) -> None:
         """Look at the job before its body; what is raised here is the run's error."""
 
@@ -156,12 +162,16 @@ class Chain:
         "config",
         "members",
         "on_error",
+        "publish_refused",
     )
 
     def __init__(self, settings: Config) -> None:
         self.config = settings
         self.members = tuple(_make(path) for path in settings.middleware)
         self.before_publish: tuple[Callable[[Envelope], None], ...] = self._hooks("before_publish")
+        self.publish_refused: tuple[Callable[[Envelope, PublishError], None], ...] = self._hooks(
+            "publish_refused"
+        )
         self.before_run: tuple[Callable[[Job], None], ...] = self._hooks("before_run")
         self.on_error: tuple[Callable[[Job, Exception], Exception | None], ...] = self._hooks("on_error")
         after = [member for member in reversed(self.members) if _overrides(member, "after_run")]

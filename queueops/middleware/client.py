@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from celery import Celery, current_app
@@ -13,10 +12,13 @@ from kombu.exceptions import OperationalError
 
 from queueops.engine.store import STEP
 from queueops.errors import ConfigurationError, PublishError
-from queueops.middleware.batch import Batch, Made
+from queueops.middleware.batch import Batch, Made, Sent
+from queueops.middleware.depends import parent_ids
+from queueops.middleware.options import Parents
+from queueops.middleware.order import chunks
 from queueops.middleware.publish import AMQP, unavailable
 
-__all__ = ["Item", "enqueue_many"]
+__all__ = ["Enqueued", "Item", "enqueue_many"]
 
 
 @dataclass(slots=True)
@@ -25,8 +27,9 @@ class Item:
 
     Attributes:
         args, kwargs: the task's arguments.
-        org, resource, priority, deadline: as in `apply_async`.
+        org, resource, priority, deadline, unique_key: as in `apply_async`.
         task_id: Celery's id; made up where it is None.
+        after: as in `apply_async`; may name the `task_id` of another item, before or after this one.
     """
 
     args: Sequence[Any] = ()
@@ -36,6 +39,37 @@ class Item:
     priority: Any = None
     deadline: Any = None
     task_id: str | None = None
+    after: Parents | None = None
+    unique_key: str | None = None
+
+
+class Enqueued(list[str]):
+    """Task ids of `enqueue_many`, in the order of the items.
+
+    Attributes:
+        existing: the items that made no job because one with their unique key was there: the id of that job
+            by the item's place. The list holds this id at that place too.
+        cancelled: places of the items that were cancelled at once, with a parent that is dead.
+    """
+
+    def __init__(
+        self,
+        ids: Iterable[str] = (),
+        existing: Mapping[int, str] | None = None,
+        cancelled: Iterable[int] = (),
+    ) -> None:
+        super().__init__(ids)
+        self.existing: Mapping[int, str] = dict(existing or {})
+        self.cancelled = frozenset(cancelled)
+
+    @property
+    def new(self) -> list[str]:
+        """The ids of the jobs that the call has made."""
+        return [
+            task_id
+            for place, task_id in enumerate(self)
+            if place not in self.existing and place not in self.cancelled
+        ]
 
 
 Arguments: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
@@ -43,12 +77,13 @@ Arguments: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
 
 def enqueue_many(
     task: Task | str, items: Iterable[Item | Arguments], *, app: Celery | None = None, **options: Any
-) -> list[str]:
+) -> Enqueued:
     """Enqueue a job of `task` for each item, many times faster than one `apply_async` after the other.
 
     Every item passes the middleware's `before_publish`. Celery's publish signals and `task-sent` events are
     not sent. Up to 500 jobs are enqueued in one atomic step; an error leaves the steps before it enqueued
-    and names their ids in its attribute `enqueued`.
+    and names their ids in its attribute `enqueued`. Items that wait for other items of the call (`after`) are
+    enqueued behind these, in as many steps as the longest line of them has members.
 
     Args:
         task: a task, or the name of one that this process does not know.
@@ -57,10 +92,12 @@ def enqueue_many(
         options: as for `apply_async` (queue, org, countdown, expires, headers, ...), for all items.
 
     Returns:
-        The task ids in the order of the items.
+        The task ids in the order of the items; it also tells which of the jobs were there already.
 
     Raises:
-        PublishError: a job is refused (unknown queue, bad name, too large) or the broker is away.
+        PublishError: a job is refused (unknown queue, bad name, too large, queue full, unknown parent) or the
+            broker is away.
+        DependencyCycle: items wait for one another.
         TypeError: arguments that the task does not take.
     """
     name = task if isinstance(task, str) else task.name
@@ -69,15 +106,15 @@ def enqueue_many(
         raise ConfigurationError("enqueue_many needs an app that queueops.install has seen.")
     with used.producer_or_acquire(options.pop("producer", None)) as producer:
         connection = producer.connection
-        sent: list[str] = []
+        sent = Sent()
         try:
             return _pipeline(used, name, producer, iter(items), options, sent)
         except PublishError as error:
-            error.enqueued = tuple(sent)
+            error.enqueued = tuple(sent.ids)
             raise
         except (OperationalError, *connection.recoverable_connection_errors) as error:
             away = unavailable(connection, error)
-            away.enqueued = tuple(sent)
+            away.enqueued = tuple(sent.ids)
             raise away from error
 
 
@@ -87,27 +124,38 @@ def _pipeline(
     producer: Any,
     items: Iterable[Item | Arguments],
     options: dict[str, Any],
-    sent: list[str],
-) -> list[str]:
+    sent: Sent,
+) -> Enqueued:
     """Make one step while the broker takes the one before; `sent` tells what it has confirmed."""
-    ids: list[str] = []
+    ids: dict[int, str] = {}
     batch: Batch | None = None
     made: Made | None = None
-    while chunk := [_item(one) for one in islice(items, STEP)]:
+    for chunk in chunks(map(_item, items), STEP):
         if batch is None:
-            batch = Batch(app, name, producer, chunk[0], options)
+            batch = Batch(app, name, producer, chunk.items[0], options)
         if made is not None:
             batch.start(made)
+        if chunk.waits:
+            batch.finish(sent)
+            chunk.items = [_with_parents(item, sent.instead) for item in chunk.items]
         try:
-            made = batch.make(chunk)
+            made = batch.make(chunk.items, chunk.places)
         finally:
             # Also when this chunk could not be made: what `sent` says of the one before is then complete.
             batch.finish(sent)
-        ids += made.ids
+        ids.update(zip(chunk.places, made.ids, strict=True))
     if batch is not None and made is not None:
         batch.start(made)
         batch.finish(sent)
-    return ids
+    ids.update(sent.existing)
+    return Enqueued((ids[place] for place in range(len(ids))), sent.existing, sent.cancelled)
+
+
+def _with_parents(item: Item, instead: Mapping[str, str]) -> Item:
+    # A parent that made no job stands for the job that was there.
+    if item.after is None or not instead:
+        return item
+    return replace(item, after=[instead.get(one, one) for one in parent_ids(item.after)])
 
 
 def _item(one: Item | Arguments) -> Item:

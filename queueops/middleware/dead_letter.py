@@ -7,17 +7,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
-from celery.exceptions import Reject
+from celery.exceptions import Ignore, Reject
 
 from queueops.engine.rules.states import Reason
 
-__all__ = ["MESSAGE_CHARS", "TRACEBACK_CHARS", "RetryRefused", "attempt_entry", "detail", "reason_of"]
+__all__ = [
+    "MESSAGE_CHARS",
+    "TRACEBACK_CHARS",
+    "Cancelled",
+    "RetryRefused",
+    "attempt_entry",
+    "detail",
+    "reason_of",
+]
 
 #: A letter is kept in Redis until it is a row; a traceback of a recursion must not fill it.
 TRACEBACK_CHARS = 16_000
 MESSAGE_CHARS = 4_000
 #: Characters of the message that an earlier attempt keeps.
 ENTRY_CHARS = 500
+
+
+class Cancelled(Ignore):
+    """The attempt failed and there is no next one, because the job was cancelled while it ran."""
 
 
 class RetryRefused(Reject):

@@ -31,8 +31,9 @@ class Deadline(Middleware):
 
 def _limit_run(envelope: Envelope) -> None:
     limits = envelope.headers.get("timelimit")
-    # Celery's own limits, of the call, the task or the project, are left as they are.
-    if not envelope.plan.ours or (limits and (limits[0] or limits[1])):
+    # Celery's own limits, of the call, the task or the project, are left as they are; so are values that are
+    # no limits, for the transport to refuse.
+    if not envelope.plan.ours or (limits and (not isinstance(limits, list | tuple) or any(limits))):
         return
     limit = envelope.options.get("run_limit", envelope.plan.run_limit)
     if limit == "queue":

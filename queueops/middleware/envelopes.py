@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_custom", "first_envelope", "header_of", "inherit", "own_options", "prepare", "shown"]
 
+#: Keys of the header that only a job's first publish has.
+_FIRST_ONLY = frozenset({"after", "cancel_with_parent"})
 _POLICY_FIELDS = frozenset(RetryPolicy.__dataclass_fields__)
 
 
@@ -75,12 +77,17 @@ def prepare(
         hook(envelope)
     options["priority"] = envelope.priority
     headers["queueops"] = header_of(envelope)
+    if "unique" in envelope.header and message.body[2].get("chord") and not envelope.is_retry:
+        raise InvalidMessage(
+            f"{name} is unique and a member of a chord: where the job exists already, the chord would wait "
+            "for ever. Pass unique=False."
+        )
     return envelope
 
 
 def own_options(options: dict[str, Any]) -> dict[str, Any]:
     """Take our options out of a call's and return them."""
-    own = {key: options.pop(key) for key in CALL_OPTIONS if key in options}
+    own = {key: options.pop(key) for key in CALL_OPTIONS.intersection(options)}
     policy = options.get("retry_policy")
     if policy is not None and (isinstance(policy, RetryPolicy) or _POLICY_FIELDS.issuperset(policy)):
         # Celery's option of that name is about the publish; its keys are others than ours.
@@ -175,8 +182,11 @@ def _retried(
         headers=headers,
         properties=message.properties,
         options=own,
-        # A copy: the running attempt still reads the old one.
-        header={"first": int(time.time() * 1000), **before},
+        # A copy: the running attempt still reads the old one. Its parents are not waited for again.
+        header={
+            "first": int(time.time() * 1000),
+            **{key: value for key, value in before.items() if key not in _FIRST_ONLY},
+        },
         plan=plan,
     )
 

@@ -20,7 +20,9 @@ __all__ = ["Fairness", "publish_default"]
 
 
 class Fairness(Middleware):
-    """Publishes each queue's concurrency, fair_by, delivery limit, and its orgs' default weight and caps."""
+    """Publishes each queue's concurrency, fair_by, delivery and backlog limits, and its orgs' default weight
+    and caps.
+    """
 
     fields: ClassVar[tuple[str, ...]] = ("weight", "max_in_flight", "share")
 
@@ -39,6 +41,8 @@ class Fairness(Middleware):
                 fair_by=queue.fair_by,
                 delivery_limit=settings.delivery_limit,
                 exempt_org=settings.default_org,
+                max_ready=queue.max_ready,
+                max_ready_per_org=queue.max_ready_per_org,
             )
             changed += publish_default(store, queue.name, self.fields)
         return changed

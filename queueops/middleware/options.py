@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from celery import Celery
+from celery.result import AsyncResult
 from celery.utils.imports import symbol_by_name
 
 from queueops.engine.rules import priority as priorities
@@ -16,10 +18,19 @@ from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_
 from queueops.errors import ConfigurationError
 from queueops.middleware.task_rates import task_rate, task_resource
 
-__all__ = ["CALL_OPTIONS", "CallOptions", "ResourceOf", "TaskOptions", "TaskPlan"]
+__all__ = ["CALL_OPTIONS", "CallOptions", "Parents", "ResourceOf", "TaskOptions", "TaskPlan", "span_ms"]
 
 #: Says from a job's args and kwargs which resource it uses; "" or None is none.
 ResourceOf: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], str | None]
+#: Says from a job's args and kwargs which unique key it has; "" or None is none.
+KeyOf: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], str | None]
+#: What a job waits for: a task id, a result, or several of them.
+Parents: TypeAlias = str | AsyncResult | Iterable[str | AsyncResult]
+#: What becomes of a job whose parent died or was cancelled.
+ParentDeath: TypeAlias = Literal["wait", "cancel"]
+
+#: Longest time that Redis is asked to remember something for.
+_LONGEST_SECONDS = 366 * 86_400
 
 
 class TaskOptions(TypedDict, total=False):
@@ -32,6 +43,10 @@ class TaskOptions(TypedDict, total=False):
     deadline: seconds from the publish. run_limit: seconds an attempt may take; 0 or None is no limit.
     attempts, retry_policy, no_retry: see docs/guarantees.md.
     breaker_errors, breaker_ignores: which exceptions count against the resource, see docs/resources.md.
+    unique: one job at a time for the same arguments. unique_key: the same for a name, or for what a function
+    of the arguments returns (None: not unique). unique_for: seconds that it holds, instead of as long as the
+    job lives. keep_for: seconds that jobs which wait for this one may come after its end.
+    on_parent_death: "cancel" a job whose parent died, or let it "wait". offload: store large arguments aside.
     """
 
     org: str
@@ -47,13 +62,20 @@ class TaskOptions(TypedDict, total=False):
     no_retry: tuple[type[BaseException], ...]
     breaker_errors: tuple[type[BaseException], ...]
     breaker_ignores: tuple[type[BaseException], ...]
+    unique: bool
+    unique_key: str | KeyOf
+    unique_for: float | timedelta
+    keep_for: float | timedelta
+    on_parent_death: ParentDeath
+    offload: bool
 
 
 class CallOptions(TypedDict, total=False):
     """Options of `apply_async` and `enqueue_many` that queueops reads; they win over the task's.
 
-    A deadline or run_limit of 0, or a resource of "", takes the task's away: Celery drops options that are
-    None.
+    after: task ids or results of jobs that must have succeeded first. The others are described in
+    docs/options.md. A deadline, run_limit, keep_for or unique_for of 0, or a resource of "", takes the
+    task's away: Celery drops options that are None.
     """
 
     org: str
@@ -65,6 +87,13 @@ class CallOptions(TypedDict, total=False):
     run_limit: float
     attempts: int
     retry_policy: RetryPolicy | dict[str, Any]
+    after: Parents
+    on_parent_death: ParentDeath
+    keep_for: float | timedelta
+    unique: bool
+    unique_key: str
+    unique_for: float | timedelta
+    offload: bool
 
 
 #: Options that are taken out of a call before Celery would send them as message properties.
@@ -84,7 +113,10 @@ class TaskPlan:
         "_attempts",
         "deadline",
         "default_priority",
+        "keep_for",
         "name",
+        "offload",
+        "on_parent_death",
         "once",
         "org",
         "org_argument",
@@ -93,6 +125,9 @@ class TaskPlan:
         "run_limit",
         "scale",
         "task",
+        "unique",
+        "unique_for",
+        "unique_key",
     )
 
     def __init__(self, app: Celery, name: str, task: Any) -> None:
@@ -111,6 +146,12 @@ class TaskPlan:
         self.policy(DEFAULT_POLICIES["standard"])
         #: Seconds; None is no limit, "queue" the limit of the queue it is sent to.
         self.run_limit: float | Literal["queue"] | None = getattr(task, "run_limit", "queue")
+        self.unique: bool = bool(getattr(task, "unique", False))
+        self.unique_key: str | KeyOf | None = _own(task, "unique_key")
+        self.unique_for = getattr(task, "unique_for", None)
+        self.keep_for = getattr(task, "keep_for", None)
+        self.on_parent_death = getattr(task, "on_parent_death", None)
+        self.offload: bool = bool(getattr(task, "offload", False))
         acks_late = getattr(task, "acks_late", None)
         late = app.conf.task_acks_late if acks_late is None else acks_late
         self.once = self.is_once(getattr(task, "delivery", None), not late)
@@ -132,6 +173,31 @@ class TaskPlan:
     def policy(self, base: RetryPolicy) -> RetryPolicy:
         """Return the task's retry policy, which is its queue's where it says nothing."""
         return policy_from(self._attempts, base) if self._attempts else base
+
+
+def span_ms(option: str, value: float | timedelta | None) -> int:
+    """Return a span in ms; 0 for None and for 0.
+
+    Raises:
+        ConfigurationError: it is not a number of seconds or a timedelta, negative, or longer than a year.
+    """
+    if not value:
+        return 0
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, int | float)
+        or not math.isfinite(seconds)
+        or not 0 < seconds <= _LONGEST_SECONDS
+    ):
+        raise ConfigurationError(f"{option} is a number of seconds up to a year, not {value!r}.")
+    return max(1, round(seconds * 1000))
+
+
+def _own(task: Any, name: str) -> Any:
+    # A function given to the decorator is an attribute of the task's class, and so looks like its method.
+    value = getattr(task, name, None)
+    return value.__func__ if inspect.ismethod(value) and value.__self__ is task else value
 
 
 def _resource(name: str, task: Any) -> str | ResourceOf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from celery import Celery
@@ -11,14 +12,15 @@ from celery.app.routes import prepare as celery_routes
 from kombu.exceptions import OperationalError
 
 from queueops.conf import config
-from queueops.errors import BrokerUnavailable
+from queueops.errors import BrokerUnavailable, JobCancelled, JobExists, PublishError
 from queueops.middleware import direct
+from queueops.middleware.chain import chain
 from queueops.middleware.envelopes import prepare, shown
 from queueops.middleware.options import TaskPlan
 from queueops.middleware.producers import Producers, producers_of
 from queueops.middleware.routing import Queues, Router, Routes, declared
 
-__all__ = ["AMQP", "Recorder", "unavailable"]
+__all__ = ["AMQP", "Recorder", "answer_refusals", "unavailable"]
 
 
 class AMQP(CeleryAMQP):
@@ -144,6 +146,9 @@ def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
             return None
         target = queue.name if queue is not None else routing_key if exchange == "" else ""
         envelope = prepare(amqp, name, message, target or "", headers, options)
+        body = message.body
+        if envelope.args is not body[0] or envelope.kwargs is not body[1]:
+            message = message._replace(body=(envelope.args, envelope.kwargs, body[2]))
         if envelope.queue != target and envelope.queue:
             queue = queues[envelope.queue]
             exchange = routing_key = None
@@ -161,10 +166,48 @@ def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
             return send(producer, name, message, exchange, routing_key, queue, **options)
         except BrokerUnavailable:
             raise
+        except PublishError as error:
+            if isinstance(error, JobExists | JobCancelled):
+                error.refused = envelope.task_id
+            if not envelope.is_retry:
+                for hook in chain().publish_refused:
+                    hook(envelope, error)
+            raise
         except (OperationalError, *producer.connection.recoverable_connection_errors) as exc:
             raise unavailable(producer.connection, exc) from exc
 
     return send_task_message
+
+
+def answer_refusals(app: Celery) -> None:
+    """Have `app.send_task`, and with it `apply_async`, answer with a result where a job is not needed.
+
+    That is the result of the job with the same unique key, or one that says REVOKED for a job that is
+    cancelled with its dead parent: it makes no difference to the caller whether that died before or after.
+    """
+    send = app.send_task
+
+    @wraps(send)
+    def send_task(*args: Any, **options: Any) -> Any:
+        try:
+            return send(*args, **options)
+        except JobExists as found:
+            if found.refused != found.task_id and (consumer := getattr(app.backend, "result_consumer", None)):
+                # Celery listens for a result before it publishes; this one will never come.
+                consumer.cancel_for(found.refused)
+            task_id = found.task_id
+        except JobCancelled as cancelled:
+            if options.get("retries"):
+                raise
+            task_id = cancelled.refused
+            app.backend.mark_as_revoked(
+                task_id, "its parent is dead", store_result=not options.get("ignore_result")
+            )
+        result = (options.get("result_cls") or app.AsyncResult)(task_id)
+        result.ignored = options.get("ignore_result")
+        return result
+
+    app.send_task = send_task
 
 
 def one_try_less(policy: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 from enum import StrEnum
+from functools import partial
 from time import monotonic, time
 from typing import Any
 
@@ -22,8 +23,9 @@ from celery.worker import state
 
 from queueops.conf import config
 from queueops.engine.rules.states import Reason
+from queueops.middleware import payloads
 from queueops.middleware.breaker import counts
-from queueops.middleware.dead_letter import detail, reason_of
+from queueops.middleware.dead_letter import Cancelled, detail, reason_of
 from queueops.middleware.run import failed_elsewhere
 
 #: Delay before a job that its task rejected with ``requeue=True`` may be claimed again.
@@ -95,6 +97,10 @@ class Request(stock.Request):
         if self._outcome:
             return
         self._outcome, self.acknowledged = outcome, True
+        if outcome in ("succeeded", "cancelled") and (
+            payload := (self._request_dict.get("queueops") or {}).get("offload")
+        ):
+            self.holder.then(self.token, partial(payloads.ended, payload))
         self.holder.settle(self.token, outcome, run_ms, letter, failed)
 
     def _give_back(self, delay_ms: int, error: BaseException, reason: str) -> None:
@@ -229,6 +235,9 @@ class Request(stock.Request):
             if self._child_lost(error):
                 stock.task_ready(self)
                 return
+        elif isinstance(error, Cancelled):
+            self._announce_revoked("cancelled", False, None, False)
+            return
         elif isinstance(error, TimeLimitExceeded):
             if self._next_attempt(error):
                 stock.task_ready(self)
@@ -248,8 +257,11 @@ class Request(stock.Request):
         return False
 
     def _next_attempt(self, error: TimeLimitExceeded) -> bool:
-        """Publish the attempt after a hard time limit, which only this process saw; True if there is one."""
+        """Publish the attempt after a hard time limit, which only this process saw; False: there is none."""
         answer = failed_elsewhere(self._app, self.task, self._context, error, self._ran_seconds())
+        if isinstance(answer, Cancelled):
+            self._announce_revoked("cancelled", True, None, False)
+            return True
         if not isinstance(answer, CeleryRetry):
             return False
         self._settle("retried")

@@ -17,10 +17,10 @@ from celery.exceptions import Retry as CeleryRetry
 
 from queueops.conf import config
 from queueops.engine.rules.backoff import RetryPolicy, policy_from
-from queueops.errors import StaleLease
+from queueops.errors import JobCancelled, StaleLease
 from queueops.middleware.breaker import counts
 from queueops.middleware.chain import Envelope, Job, Middleware
-from queueops.middleware.dead_letter import RetryRefused, attempt_entry
+from queueops.middleware.dead_letter import Cancelled, RetryRefused, attempt_entry
 
 __all__ = ["Retry", "asked_for_retry", "policy_of", "with_attempt"]
 
@@ -160,5 +160,7 @@ def _refused(refused: Reject, error: BaseException) -> RetryRefused | Ignore:
     if isinstance(cause, StaleLease):
         # Not ours any more: another delivery of the job runs or waits, and its outcome counts.
         return Ignore(f"{error}; {cause}")
+    if isinstance(cause, JobCancelled):
+        return Cancelled(f"{error}; {cause}")
     text = f"{error}; the next attempt could not be published: {type(cause).__name__}: {cause}"
     return RetryRefused(type(error).__name__, text)

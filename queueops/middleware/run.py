@@ -16,6 +16,7 @@ from celery.exceptions import Retry as CeleryRetry
 
 from queueops.engine.rules.states import OutcomeKind
 from queueops.middleware.chain import Chain, Job, Outcome, chain
+from queueops.middleware.dead_letter import Cancelled
 from queueops.middleware.options import TaskPlan
 
 __all__ = ["failed_elsewhere", "install", "wrap"]
@@ -75,6 +76,7 @@ def wrap(app: Celery, task: Any) -> None:
                 job = make_job()
                 for hook in members.before_run:
                     hook(job)
+                args, kwargs = job.args, job.kwargs
             result = body(*args, **kwargs)
         except Exception as error:
             answer = _failed(members, job or make_job(), error, perf_counter() - started)
@@ -144,6 +146,8 @@ def _outcome(answer: Exception, run_ms: float) -> Outcome:
         return Outcome(OutcomeKind.RETRIED, run_ms, answer.exc or answer, _delay(answer.when))
     if isinstance(answer, Reject) and answer.requeue:
         return Outcome(OutcomeKind.RETRIED, run_ms, answer)
+    if isinstance(answer, Cancelled):
+        return Outcome(OutcomeKind.CANCELLED, run_ms, answer)
     if isinstance(answer, Ignore):
         return Outcome(OutcomeKind.SUCCEEDED, run_ms, answer)
     return Outcome(OutcomeKind.DEAD, run_ms, answer)

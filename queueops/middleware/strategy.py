@@ -22,7 +22,9 @@ from celery.worker.state import task_reserved
 from celery.worker.strategy import default as celery_strategy
 from celery.worker.strategy import hybrid_to_proto2
 
+from queueops.errors import InvalidMessage
 from queueops.middleware.request import Request
+from queueops.transport.messages import check_timelimit
 
 logger = get_logger("celery.worker.strategy")
 
@@ -54,6 +56,8 @@ def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
             body, headers, decoded, _utc = hybrid_to_proto2(message, payload)
             payload = body
         _refuse_other_shapes(payload)
+        if limits := headers.get("timelimit"):
+            _refuse_other_limits(limits)
         try:
             request = cls(
                 message,
@@ -117,6 +121,13 @@ def _refuse_other_shapes(payload: Any) -> None:
         and isinstance(payload[1], dict)
     ):
         raise InvalidTaskError("the body is not a task's [args, kwargs, embed]")
+
+
+def _refuse_other_limits(value: Any) -> None:
+    try:
+        check_timelimit(value)
+    except InvalidMessage as error:
+        raise InvalidTaskError(str(error)) from error
 
 
 def _bound(base: type[Request], task: Any, pool: Any, app: Any) -> type[Request]:

@@ -18,6 +18,7 @@ from redis.exceptions import OutOfMemoryError
 from queueops.conf import config
 from queueops.engine.store import Store
 from queueops.errors import ConfigurationError
+from queueops.middleware import payloads
 from queueops.middleware.chain import chain
 from queueops.transport.adoption import adopt
 from queueops.transport.holder import Holder, holders
@@ -171,6 +172,7 @@ def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]
                         lost_seen = holder.lost_total
                     stop_cancelled()
                     chores.turn(store, holder.name, monotonic())
+                    payloads.remove_ended()
                     _ended.wait(0.5)
         except Exception as error:
             logger.warning("Chores wait for the broker: %s", error)
@@ -194,3 +196,4 @@ def leave() -> None:
     _ended.set()
     for holder in holders():
         end_leases(holder)
+    payloads.remove_ended()

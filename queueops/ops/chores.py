@@ -14,6 +14,7 @@ from queueops.models import OrgLimit
 from queueops.ops import publishing
 from queueops.ops.collector import collect_all
 from queueops.ops.connections import released
+from queueops.ops.payloads import sweep
 from queueops.ops.relay import relay_all
 
 __all__ = ["register"]
@@ -22,6 +23,7 @@ COLLECT_SECONDS = 1.0
 EXPIRE_SECONDS = 5.0
 RECONCILE_SECONDS = 30.0
 RELAY_SECONDS = 1.0
+SWEEP_SECONDS = 600.0
 
 
 def register() -> None:
@@ -39,6 +41,7 @@ def _give_chores(**_: Any) -> None:
     chores.register("limits.expire", EXPIRE_SECONDS, expire)
     chores.register("limits.reconcile", RECONCILE_SECONDS, reconcile)
     chores.register("outbox", RELAY_SECONDS, relay_all)
+    chores.register("payloads", SWEEP_SECONDS, sweep)
 
 
 def expire(store: Store) -> None:

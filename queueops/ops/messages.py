@@ -88,7 +88,9 @@ def refreshed(
     envelope = dict(message.envelope)
     headers = {**message.headers, "retries": 0, "eta": None, "expires": None}
     headers["queueops"] = {**message.own, "replay": dict(replay)}
-    headers["queueops"].pop("attempts", None)
+    # It has waited for its parents. A unique key stays: the replay takes it again, if nobody has it.
+    for name in ("attempts", "after", "cancel_with_parent", *(("offload",) if arguments else ())):
+        headers["queueops"].pop(name, None)
     properties = {**envelope["properties"], "delivery_tag": tag}
     if arguments or message.in_chord:
         args, kwargs = arguments or (message.args, message.kwargs)

@@ -23,7 +23,7 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
 from queueops.engine import scripts
 from queueops.engine.store import Store
 from queueops.engine.types import Claim, Leased
-from queueops.errors import StaleLease
+from queueops.errors import JobCancelled, JobExists, StaleLease
 from queueops.transport import native, prefetch
 from queueops.transport.consumption import Consumption
 from queueops.transport.holder import Holder, holder_for
@@ -147,6 +147,10 @@ class Channel(stock.Channel):
         )
         if word == "stale":
             raise StaleLease
+        if word == "cancelled":
+            raise JobCancelled
+        if word.startswith("existing "):
+            raise JobExists(word.removeprefix("existing "))
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         # A full broker refuses the write. A worker that starts now, to drain it, needs no binding: it was

@@ -25,13 +25,14 @@ MEAN_STEP = 0.05
 class Held:
     """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds)."""
 
-    __slots__ = ("cancelled", "claimed", "handed", "job", "lost", "started")
+    __slots__ = ("cancelled", "claimed", "handed", "job", "lost", "started", "then")
 
     def __init__(self, job: Leased) -> None:
         self.job = job
         self.claimed = monotonic()
         self.handed = self.lost = self.cancelled = False
         self.started: float | None = None
+        self.then: Callable[[str], None] | None = None
 
     def ran_ms(self, now: float) -> float:
         """Return how long the job has run at ``now``."""
@@ -152,6 +153,12 @@ class Holder:
             self._ended(held)
         self._announce()
 
+    def then(self, token: str, tell: Callable[[str], None]) -> None:
+        """Have ``tell`` called with Redis's word on the settle of this lease; it must not wait or fail."""
+        held = self._held.get(token)
+        if held is not None:
+            held.then = tell
+
     def give_back(
         self, token: str, *, delay_ms: int = 0, lost: bool = False, detail: dict[str, Any] | None = None
     ) -> None:
@@ -185,14 +192,20 @@ class Holder:
 
     def confirm(self, items: Iterable[Settlement], words: Iterable[str]) -> None:
         """Redis answered: the leases are gone."""
+        told: list[tuple[Callable[[str], None], str]] = []
         with self._lock:
             for item, word in zip(items, words, strict=True):
                 held = self._held.pop(item.token, None)
+                if held is not None and held.then is not None:
+                    told.append((held.then, word))
                 if word == "stale" and item.outcome != "retried":
                     self.stale_total += 1
                     # A process that stood still may learn of a lost lease by its settle, before any renewal.
                     if held is not None and not held.lost:
                         self.lost_total += 1
+
+        for tell, word in told:
+            tell(word)
 
     def unsent(self, items: list[Settlement]) -> None:
         """No answer was read: the settles wait again, in their order."""

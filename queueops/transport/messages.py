@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +24,11 @@ HEADER = "queueops"
 #: Org of a message whose publisher knows no orgs.
 DEFAULT_ORG = "default"
 NAME = re.compile(r"[A-Za-z0-9._@-]{1,128}\Z")
+#: Keys of our header that few jobs have: what they wait for, what they are alone with, what is remembered.
+LINKS = frozenset({"after", "unique", "keep"})
+
+#: Properties by which a retry tells the transport what it ends; they do not travel.
+_STEERING = frozenset({"queueops_supersedes", "queueops_failed"})
 
 _tag_lock = threading.Lock()
 _tag_last = 0
@@ -74,6 +82,53 @@ def eta_ms(text: str | None) -> int:
     return int(moment.timestamp() * 1000)
 
 
+def check_timelimit(value: Any) -> tuple[float, float]:
+    """Return the header ``timelimit`` as (hard, soft) in seconds, 0 for none.
+
+    Celery hands it to the pool as it is: what is not a number there would end the worker. Raises
+    :class:`InvalidMessage`.
+    """
+    if value is None:
+        return 0.0, 0.0
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(map(_is_limit, value)):
+        raise InvalidMessage(f"timelimit must be two numbers of seconds or null, got {value!r:.100}")
+    return value[0] or 0.0, value[1] or 0.0
+
+
+def _is_limit(value: Any) -> bool:
+    if value is None:
+        return True
+    return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
+
+
+def linked(job: NewJob, header: Mapping[str, Any]) -> NewJob:
+    """Return ``job`` with what ``header`` says of other jobs; another attempt keeps what the first one got.
+
+    Raises :class:`InvalidMessage` for a header that our publish path has not written.
+    """
+    try:
+        keep_ms = int(header.get("keep") or 0)
+        if job.supersedes or job.attempt:
+            return replace(job, keep_ms=keep_ms)
+        after, unique = header.get("after") or (), header.get("unique") or ""
+        if not (isinstance(unique, str) and isinstance(after, list | tuple) and all(map(_is_id, after))):
+            raise ValueError("after is a list of task ids, unique a text")
+        return replace(
+            job,
+            after=tuple(after),
+            cancel_with_parent=bool(header.get("cancel_with_parent")),
+            keep_ms=keep_ms,
+            unique=unique,
+            unique_ms=int(header.get("unique_for") or 0),
+        )
+    except (TypeError, ValueError) as error:
+        raise InvalidMessage(f"The queueops header is refused: {error}.") from error
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> NewJob:
     """Return the job for a kombu message.
 
@@ -83,8 +138,11 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
     """
     headers, properties = message["headers"], message["properties"]
     meta = headers.get(HEADER) or {}
-    supersedes = properties.pop("queueops_supersedes", "")
-    failed = bool(properties.pop("queueops_failed", False))
+    supersedes, failed = properties.get("queueops_supersedes", ""), bool(properties.get("queueops_failed"))
+    if supersedes:
+        # In a copy: a publish that kombu tries again comes with the same properties.
+        properties = {key: value for key, value in properties.items() if key not in _STEERING}
+        message = {**message, "properties": properties}
     org, resource = meta.get("org", DEFAULT_ORG), meta.get("resource", "")
     if not (isinstance(org, str) and NAME.match(org)):
         raise InvalidOrg(org)
@@ -94,9 +152,9 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
     size = len(text) if text.isascii() else len(text.encode())
     if size > limit and not supersedes:
         raise PayloadTooLarge(size, limit)
-    timelimit = headers.get("timelimit") or (None, None)
+    hard, soft = check_timelimit(headers.get("timelimit"))
     tag = properties["delivery_tag"]
-    return NewJob(
+    job = NewJob(
         tag=tag,
         task_id=str(headers.get("id") or tag),
         task=str(headers.get("task") or ""),
@@ -110,13 +168,14 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
         deadline_ms=int(meta.get("deadline") or 0),
         due_ms=eta_ms(headers.get("eta")),
         once=bool(meta.get("once")),
-        run_limit_ms=int((timelimit[0] or timelimit[1] or 0) * 1000),
+        run_limit_ms=int((hard or soft) * 1000),
         first_ms=int(meta.get("first") or time.time() * 1000),
         attempt=int(headers.get("retries") or 0),
         repeated=repeated,
         supersedes=supersedes,
         counts_as_failure=failed,
     )
+    return job if LINKS.isdisjoint(meta) else linked(job, meta)
 
 
 def to_message(job: Leased) -> dict[str, Any]:

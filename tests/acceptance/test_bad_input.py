@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 
 from queueops.engine.rules.gates import Limits
 from queueops.errors import (
+    InvalidMessage,
     InvalidOrg,
     InvalidPriority,
     InvalidResource,
@@ -107,19 +109,28 @@ def test_messages_that_no_worker_can_run_become_dead_letters_and_hold_nobody_up(
         "null": ("null", "application/json", task),
         "no id": ("[[1], {}, {}]", "application/json", {**task, "id": None}),
         "bad expiry": ("[[1], {}, {}]", "application/json", {**task, "expires": "soon"}),
+        "text as limit": ('[["limited"], {}, {}]', "application/json", {**task, "timelimit": ["soon", None]}),
+        "one limit": ('[["limited"], {}, {}]', "application/json", {**task, "timelimit": [1]}),
     }
+    foreign: list[str] = []
     with stack.app.producer_pool.acquire(block=True) as producer:
         common = {"routing_key": "standard", "exchange": "", "content_encoding": "utf-8"}
         for kind, (body, content_type, headers) in bodies.items():
             sent = {"id": kind, "root_id": kind, **headers}
             if sent["id"] is None:
                 del sent["id"]
+            if "timelimit" in sent:
+                # Ours is refused at the publish; another producer's lies in the list of stock.
+                with pytest.raises(InvalidMessage, match="timelimit"):
+                    producer.publish(body, content_type=content_type, headers=sent, **common)
+                foreign.append(stock_message(body, sent))
+                continue
             producer.publish(body, content_type=content_type, headers=sent, **common)
         # Protocol 1 carries everything in the body.
         old = {"task": "ledger.run", "id": "protocol 1", "args": ["a"], "kwargs": {}, "retries": 0}
         producer.publish(old, serializer="json", routing_key="standard", exchange="")
     broker = stack.broker.client()
-    broker.lpush("standard", "no JSON at all", "[]", '{"body": "x"}', json.dumps(not_base64()))
+    broker.lpush("standard", "no JSON at all", "[]", '{"body": "x"}', json.dumps(not_base64()), *foreign)
     stack.app.send_task("ledger.nobody", ["a"], queue="standard", task_id="unknown")
     stack.enqueue("run", "too late", expires=0.001, task_id="expired")
     stack.enqueue("run", "good")
@@ -132,12 +143,21 @@ def test_messages_that_no_worker_can_run_become_dead_letters_and_hold_nobody_up(
     reasons = {entry.task_id: entry.detail["reason"] for entry in stack.dead()}
     assert (reasons.pop("unknown"), reasons.pop("expired")) == ("unknown_task", "expired")
     assert set(reasons.values()) == {"undecodable"}
-    assert set(bodies) - {"no id"} <= set(reasons)
+    # What stock's list held was never a job of ours, so its head has only the tag that adoption made.
+    assert set(bodies) - {"no id", "text as limit", "one limit"} <= set(reasons)
+    assert sum("timelimit" in entry.detail["message"] for entry in stack.dead()) == 2
     assert all(entry.message and entry.detail["message"] for entry in stack.dead())
     assert any("protocol 2" in entry.detail["message"] for entry in stack.dead())
     # And nothing of them ran or is left
     stack.ledger.assert_each_ran_once(["good"])
     stack.wait_empty()
+
+
+def stock_message(body: object, headers: dict[str, object]) -> str:
+    """A message as stock Celery writes it into the list of its queue."""
+    message = json.loads(new_message("ledger.run", task_id=str(headers["id"])))
+    message["headers"] = headers
+    return json.dumps({**message, "body": b64encode(str(body).encode()).decode()})
 
 
 def not_base64() -> dict[str, object]:

@@ -79,7 +79,7 @@ class Bench:
 
     def make_app(self, **settings: Any) -> Celery:
         app = Celery("bench", broker=self.valkey.broker_url, set_as_current=False)
-        app.conf.update(task_ignore_result=True, **settings)
+        app.conf.update({"task_ignore_result": True, **settings})
         return queueops.install(app)
 
     def task(self, function: Any = None, **options: Any) -> Any:

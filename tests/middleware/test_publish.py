@@ -93,6 +93,19 @@ def test_a_task_may_have_a_priority_on_its_own_scale(bench: Bench) -> None:
         low.apply_async(priority=0)
 
 
+@pytest.mark.parametrize(
+    "limit",
+    ["soon", [1], [1, 2, 3], ["1", None], [None, -1], [True, None], [float("nan"), None], {"hard": 1}],
+)
+def test_a_time_limit_that_no_pool_understands_is_refused(bench: Bench, limit: object) -> None:
+    @bench.task
+    def plain() -> None: ...
+
+    with pytest.raises(InvalidMessage, match="timelimit must be two numbers"):
+        plain.apply_async(headers={"timelimit": limit})
+    assert not bench.claim()
+
+
 def test_a_queue_with_its_own_patience_sends_it_along(bench: Bench, configure: Configure) -> None:
     configure(QUEUES={"standard": {"patience_ms": {0: 0, 10: 10_000}}})
 

@@ -37,6 +37,8 @@ class QueueConfig:
         patience_ms: milliseconds by priority, where the queue ages its jobs in its own way.
         limits: the limits (weight, rpm, burst, max_in_flight, share) of every org that has no own row.
         run_limit: seconds an attempt may run where its task sets no time limit; None is unlimited.
+        max_ready, max_ready_per_org: ready jobs of the queue, and of one org in it, from which on new jobs
+            are refused; None is unlimited.
     """
 
     name: str
@@ -46,6 +48,8 @@ class QueueConfig:
     patience_ms: Mapping[int, int] | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     run_limit: float | None = 300.0
+    max_ready: int | None = None
+    max_ready_per_org: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Config:
     dead_letter_retention_days: int
     mask_keys: tuple[str, ...]
     allow_private_addresses: bool
+    offload_storage: str
     broker_url: str | None
     serve: tuple[str, ...]
     sources: Mapping[str, str] = field(repr=False)
@@ -94,10 +99,13 @@ class Config:
 #: The built-in members, in their order. A project that sets MIDDLEWARE lists all it wants, as in Django.
 MIDDLEWARE = (
     "queueops.middleware.org.Org",
+    "queueops.middleware.unique.Unique",
+    "queueops.middleware.depends.Depends",
     "queueops.middleware.fairness.Fairness",
     "queueops.middleware.rate_limit.RateLimit",
     "queueops.middleware.deadline.Deadline",
     "queueops.middleware.retry.Retry",
+    "queueops.middleware.offload.Offload",
     "queueops.middleware.log.Log",
 )
 
@@ -122,6 +130,7 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
         (),
     ),
     "ALLOW_PRIVATE_ADDRESSES": (False, values.flag, ()),
+    "OFFLOAD_STORAGE": ("default", values.text, ()),
     "BROKER_URL": (None, values.optional(values.url), ("QUEUEOPS_BROKER_URL", "REDIS_URL")),
     "SERVE": ((), values.strings, ("QUEUES",)),
 }
@@ -134,6 +143,8 @@ _QUEUE_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "patience_ms": values.optional(values.patience),
     "limits": values.mapping,
     "run_limit": values.optional(values.number(0)),
+    "max_ready": values.optional(values.whole(0)),
+    "max_ready_per_org": values.optional(values.whole(0)),
 }
 
 _LIMIT_KEYS: Mapping[str, Callable[[Any], Any]] = {

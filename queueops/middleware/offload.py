@@ -1,0 +1,56 @@
+"""Arguments too large for the broker travel beside it: stored at the publish, read before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kombu.exceptions import EncodeError
+from kombu.utils.json import JSONEncoder
+
+from queueops.conf import config
+from queueops.errors import PublishError
+from queueops.middleware import payloads
+from queueops.middleware.chain import Envelope, Job, Middleware
+
+__all__ = ["Offload"]
+
+_encode: Callable[[Any], str] = JSONEncoder().encode
+#: Bytes that are left for headers, callbacks and the rest of a chain.
+_HEADROOM = 4_096
+
+
+class Offload(Middleware):
+    """Puts oversized arguments into Django's storage and a reference into the header, where the call or its
+    task says `offload`.
+    """
+
+    def before_publish(self, envelope: Envelope) -> None:
+        """Store what would not fit; the next attempt of a job refers to the same file."""
+        header, args, kwargs = envelope.header, envelope.args, envelope.kwargs
+        wanted = envelope.options.get("offload", envelope.plan.offload)
+        if envelope.is_retry and (args or kwargs):
+            # A task that calls `self.retry(args=...)` has put others in place of those in the file.
+            wanted = header.pop("offload", None) is not None or wanted
+        if not wanted or not (args or kwargs):
+            return
+        try:
+            text = _encode([args, kwargs])
+        except (TypeError, ValueError) as error:
+            raise EncodeError(f"Arguments that are offloaded must be JSON: {error}") from error
+        # The message holds them in base64.
+        if len(text) * 4 // 3 + _HEADROOM <= config().max_payload_bytes:
+            return
+        header["offload"] = payloads.save(envelope.task_id, text)
+        envelope.args, envelope.kwargs = [], {}
+
+    def publish_refused(self, envelope: Envelope, error: PublishError) -> None:
+        """Take the file back: no job refers to it."""
+        if name := envelope.header.get("offload"):
+            payloads.remove(name)
+
+    def before_run(self, job: Job) -> None:
+        """Read the arguments; a storage that is away is an error of the attempt, which is retried."""
+        if name := job.header.get("offload"):
+            args, job.kwargs = payloads.load(name)
+            job.args = tuple(args)
