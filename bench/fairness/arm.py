@@ -34,7 +34,7 @@ class Ran(NamedTuple):
 class Arm:
     """A context with servers, workers and a sender of its own; everything is killed at its end.
 
-    Call limits and preload, then work, then prepare. ``slots`` is a worker's threads.
+    Preload, then work, then set limits and prepare. ``slots`` is a worker's threads.
     """
 
     def __init__(self, app: str = OURS, workers: int = 1, slots: int = 8) -> None:

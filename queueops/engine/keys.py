@@ -73,8 +73,9 @@ PATTERNS: dict[str, Key] = _table(
         "timers:{queue}",
         "zset",
         "what time alone changes, by ms: s<org> earliest due job, o<org> look at the org again,"
-        " ! end of a pause; and what is done in steps: p<task id> release the jobs that wait for it,"
-        " x<task id> cancel those whose policy says so, X<task id> cancel all of them",
+        " r<resource> look at the resource again, ! end of a pause or step of a ramp; and what is done in"
+        " steps: p<task id> release the jobs that wait for it, x<task id> cancel those whose policy says so,"
+        " X<task id> cancel all of them, t<task> bring back its jobs that were put aside",
     ),
     ("scheduled", "scheduled:{queue}:{org}", "zset", "jobs that wait for their time: tag by due ms"),
     (
@@ -97,8 +98,25 @@ PATTERNS: dict[str, Key] = _table(
         "gates:{queue}",
         "hash",
         "settings: concurrency, fair_by, deliveries, exempt (org), = default limits, =<org> limits,"
-        " ! pause, !<org> pause, orgs set when any org has settings; backlog, org_backlog: most ready jobs"
-        " at a first enqueue",
+        " ! pause, !<org> pause, orgs set when any org has settings, #<task> pause, tasks the paused ones"
+        " (each followed by TAB), ramp start and end ms; backlog, org_backlog: most ready jobs at a first"
+        " enqueue",
+    ),
+    (
+        "resource",
+        "resource:{resource}",
+        "hash",
+        "= settings, ! pause, n jobs in flight, t tat of its rate in us, closed queues whose ring it is out"
+        " of (each followed by TAB); of its breaker: state, since, until, reason, by, opens in a row, round"
+        " and out and passed probes, good and bad calls by window; by queue floor: V when its ring came back,"
+        " W: and A: weight and number of orgs active for it alone; expires when idle and without settings",
+    ),
+    ("resources", "resources", "set", "names of resources that a job or a setting has named"),
+    (
+        "aside",
+        "aside:{queue}:{task}",
+        "zset",
+        "ready jobs of a paused task that came to the head of their lane: tag by rank in ms",
     ),
     ("held", "held:{holder}", "hash", "leases of one process: token -> lease record"),
     ("holders", "holders", "zset", "processes that hold leases, by the ms at which these expire"),

@@ -52,6 +52,9 @@ NAMES = (
     "cancel",
     "hold",
     "unbury",
+    "resources",
+    "resource",
+    "panic",
 )
 
 

@@ -18,6 +18,7 @@ from redis.exceptions import OutOfMemoryError
 from queueops.engine import replies, scripts
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.keys import Keys
+from queueops.engine.resource_verbs import ResourceVerbs
 from queueops.engine.rules.envelope import NewJob, options, pack
 from queueops.engine.rules.gates import Limits, pack_limits, unpack_limits
 from queueops.engine.types import (
@@ -47,6 +48,13 @@ def _at(now_ms: int | None) -> int | str:
     return "" if now_ms is None else now_ms
 
 
+def _whose(org: str, task: str, resource: str) -> tuple[str, str]:
+    given = [(kind, name) for kind, name in (("org", org), ("task", task), ("resource", resource)) if name]
+    if len(given) > 1:
+        raise ValueError("pause and resume take an org, a task or a resource, not several")
+    return given[0] if given else ("queue", "")
+
+
 def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
     """Yield ``items`` in lists of at most ``size``."""
     iterator = iter(items)
@@ -54,7 +62,7 @@ def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
         yield step
 
 
-class Store(JobVerbs):
+class Store(JobVerbs, ResourceVerbs):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.
@@ -171,7 +179,8 @@ class Store(JobVerbs):
         args: list[str | int] = [_at(now_ms)]
         for item in items:
             detail = "" if item.outcome != "dead" else json.dumps(item.detail or {})
-            args += (item.token, item.outcome, f"{item.run_ms:.3f}", detail)
+            failed = "f" if item.counts_as_failure else ""
+            args += (item.token, item.outcome, f"{item.run_ms:.3f}", failed, detail)
         return args
 
     def renew(
@@ -259,23 +268,52 @@ class Store(JobVerbs):
         queue: str,
         org: str = "",
         *,
+        task: str = "",
+        resource: str = "",
         until_ms: int = 0,
         by: str = "",
         reason: str = "",
         now_ms: int | None = None,
     ) -> None:
-        """Close the queue, or one org in it, until ``until_ms`` (0 = until resumed)."""
+        """Close the queue, or one org or one task's name in it, or a resource (``queue`` is then ``""``: it
+        has one gate for all), until ``until_ms`` (0 = until resumed).
+        """
         by, reason = by.replace("\t", " "), reason.replace("\t", " ")
-        self._run("pause", _at(now_ms), "pause", queue, org, until_ms, by, reason)
+        self._run(
+            "pause", _at(now_ms), "pause", queue, *_whose(org, task, resource), until_ms, by, reason, ""
+        )
 
-    def resume(self, queue: str, org: str = "", now_ms: int | None = None) -> bool:
-        """Open what :meth:`pause` closed; returns whether it was closed."""
-        return bool(self._run("pause", _at(now_ms), "resume", queue, org, 0, "", "") == b"resumed")
+    def resume(
+        self,
+        queue: str,
+        org: str = "",
+        *,
+        task: str = "",
+        resource: str = "",
+        ramp_until_ms: int = 0,
+        now_ms: int | None = None,
+    ) -> bool:
+        """Open what :meth:`pause` closed; returns whether it was closed.
+
+        ``ramp_until_ms``: a queue opens gradually until then; its jobs in flight grow from 1 to its
+        concurrency, or to its workers' slots.
+        """
+        ramp = ramp_until_ms or ""
+        word = self._run("pause", _at(now_ms), "resume", queue, *_whose(org, task, resource), 0, "", "", ramp)
+        return bool(word == b"resumed")
 
     def paused(self, queue: str, now_ms: int | None = None) -> dict[str, Pause]:
         """Return the queue's pauses that hold, by org; the queue's own is under ``""``."""
         settings = replies.texts(self.client.hgetall(self.key("gates", queue=queue)))
-        pauses = {field[1:]: replies.pause(text) for field, text in settings.items() if field.startswith("!")}
+        return self._holding(settings, "!", now_ms)
+
+    def paused_tasks(self, queue: str, now_ms: int | None = None) -> dict[str, Pause]:
+        """Return the pauses of single tasks in the queue that hold, by the task's name."""
+        settings = replies.texts(self.client.hgetall(self.key("gates", queue=queue)))
+        return self._holding(settings, "#", now_ms)
+
+    def _holding(self, settings: Mapping[str, str], mark: str, now_ms: int | None) -> dict[str, Pause]:
+        pauses = {name[1:]: replies.pause(text) for name, text in settings.items() if name.startswith(mark)}
         if any(pause.until_ms for pause in pauses.values()):
             at_ms = self.now_ms() if now_ms is None else now_ms
             pauses = {org: pause for org, pause in pauses.items() if not 0 < pause.until_ms <= at_ms}

@@ -63,13 +63,14 @@ def _queue(
     for resource, org in lanes:
         of_org[org].add(resource)
 
-    assert sum(element == "" for element in keys.get(queue, [])) == sum(map(len, lanes.values())), (
-        "depth mirror"
-    )
+    aside = sum(len(tags) for key, tags in keys.items() if key.startswith(f"qo1:aside:{queue}:"))
+    ready = sum(map(len, lanes.values())) + aside
+    assert sum(element == "" for element in keys.get(queue, [])) == ready, "depth mirror"
     assert int(state.get("n", 0)) == len(leases), "slots of the queue"
     assert int(state.get("scheduled", 0)) == sum(map(len, scheduled.values())), "scheduled"
     assert int(state.get("o", 0)) == len(of_org), "orgs with ready jobs"
     active = {}
+    closed = _closed_resources(world, keys, queue)
     for name, org in orgs.items():
         assert int(org["n"]) == in_flight[name], f"slots of {name}"
         resources = org["l"].split(" ")[:-1]
@@ -79,7 +80,12 @@ def _queue(
         for resource in standing:
             place = keys[f"qo1:ring:{queue}:{resource}"][name]
             assert place <= float(org["v"]) + 1e-6, f"{name} stands behind its time in a ring"
-            assert keys[f"qo1:rings:{queue}"][resource] <= place + 1e-6, "a ring's bound is above its head"
+            rings = keys.get(f"qo1:rings:{queue}", {})
+            if resource in closed:
+                assert resource not in rings, f"{resource} is closed and its ring is open"
+            else:
+                floor = float(keys.get(f"qo1:resource:{resource}", {}).get(f"floor:{queue}", 0))
+                assert rings[resource] <= max(place, floor) + 1e-6, "a ring's bound is above its head"
         if org["c"]:
             end = keys.get(f"qo1:timers:{queue}", {}).get(f"o{name}")
             assert end is not None, f"{name} is closed without an end"
@@ -87,8 +93,9 @@ def _queue(
             open_now = world.org(name, queue).gate is None
             assert not open_now or end <= world.now, f"{name} is closed by {org['c']}, which is open"
         if int(org["n"]) or standing:
-            active[name] = float(org["a"])
-            assert active[name] > 0
+            assert float(org["a"]) > 0
+            if int(org["n"]) or len(standing) > 1 or not standing <= closed:
+                active[name] = float(org["a"])
         else:
             assert float(org["a"]) == 0, f"{name} counts in W"
     assert set(of_org) <= set(orgs) and set(in_flight) <= set(orgs), "no state of an org with jobs"
@@ -100,9 +107,30 @@ def _queue(
         )
 
 
+def _closed_resources(world: World, keys: dict[str, Any], queue: str) -> set[str]:
+    """Resources whose ring is out of the queue; each has an end, and its slots are those of its leases."""
+    closed = set()
+    for key, stored in keys.items():
+        if not key.startswith("qo1:resource:"):
+            continue
+        name = key.removeprefix("qo1:resource:")
+        if queue in stored.get("closed", "").split("\t"):
+            closed.add(name)
+            end = keys.get(f"qo1:timers:{queue}", {}).get(f"r{name}")
+            assert end is not None, f"{name} is closed without an end"
+            open_now = world.store.resource_snapshot(name, now_ms=world.now).gate is None
+            assert not open_now or end <= world.now, f"{name} is closed though its gates are open"
+        in_flight = sum(lease["resource"] == name for lease in _leases(keys))
+        assert int(stored.get("n", 0)) == in_flight, f"slots of {name}"
+    return closed
+
+
 def _jobs(keys: dict[str, Any], lanes: Any, scheduled: Any, leases: list[dict[str, str]]) -> None:
     where: Counter[str] = Counter(f"{lease['queue']}:{lease['tag']}" for lease in leases)
     where.update(_blocked(keys))
+    for key, tags in keys.items():
+        if key.startswith("qo1:aside:"):
+            where.update(f"{key.split(':')[2]}:{tag}" for tag in tags)
     for family in (lanes, scheduled):
         for queue, sets in family.items():
             for members in sets.values():

@@ -20,8 +20,10 @@ ALLOWED = {
     "qo1:graves": "until the letters are replayed, discarded or purged",
     "qo1:ended:": "expires after three minutes",
     "qo1:org:": "expires when idle",
+    "qo1:resource:": "expires when idle and without settings",
+    "qo1:resources": "names; a list of resources drops those that expired",
 }
-EXPIRE = ("qo1:ended:", "qo1:org:")
+EXPIRE = ("qo1:ended:", "qo1:org:", "qo1:resource:")
 
 
 def left_over(world: World) -> set[str]:

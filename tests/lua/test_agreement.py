@@ -141,6 +141,6 @@ def test_limits_packed_by_python_are_read_by_lua(client: redis.Redis, limits: Li
 
 
 def test_the_gates_that_close_are_those_python_knows() -> None:
-    text = read("lib/gates") + read("snapshot")
+    text = read("lib/gates") + read("lib/resources") + read("snapshot")
 
     assert {gate for gate in GATES if f"'{gate}'" in text} == set(GATES)

@@ -42,7 +42,7 @@ local function drain_scheduled(o)
   redis.call('ZADD', key.timers(queue), redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2], 's' .. o.name)
 end
 
-for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL - 1)) do
+local function drain_ring(resource)
   local ring = key.ring(queue, resource)
   for _, org in ipairs(redis.call('ZRANGE', ring, 0, limit - 1)) do
     if moved >= limit then break end
@@ -53,18 +53,26 @@ for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL
   if redis.call('EXISTS', ring) == 0 then redis.call('ZREM', key.rings(queue), resource) end
 end
 
-local function drain_timers(from, to, kinds) -- orgs that wait for a time, or are closed
+local function drain_timers(from, to, kinds) -- orgs that wait for a time, or are closed, and rings that are
   for start = 0, TIMERS_A_CALL * 99, TIMERS_A_CALL do
     local entries = redis.call('ZRANGEBYSCORE', key.timers(queue), from, to, 'LIMIT', start, TIMERS_A_CALL)
     for _, entry in ipairs(entries) do
       local drain = kinds[entry:sub(1, 1)]
-      if drain and moved < limit then drain(state.org(q, entry:sub(2))) end
+      if drain and moved < limit then drain(entry:sub(2)) end
     end
     if moved > 0 or #entries < TIMERS_A_CALL then return end
   end
 end
 
-if moved < limit then drain_timers('-inf', '(' .. until_ms, { s = drain_scheduled, o = drain_lanes }) end
-if moved == 0 then drain_timers(until_ms, '+inf', { o = drain_lanes }) end
+local function scheduled_of(org) drain_scheduled(state.org(q, org)) end
+local function lanes_of(org) drain_lanes(state.org(q, org)) end
+
+--- @include "lib/asides"
+asides.into_lanes(q, limit)
+for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL - 1)) do drain_ring(resource) end
+if moved < limit then
+  drain_timers('-inf', '(' .. until_ms, { s = scheduled_of, o = lanes_of, r = drain_ring })
+end
+if moved == 0 then drain_timers(until_ms, '+inf', { o = lanes_of, r = drain_ring }) end
 state.flush()
 return moved

@@ -40,13 +40,13 @@ local function was_there(tag, task_id) -- a job, or within the last two minutes
   return ended.has(queue, tag, task_id)
 end
 
-local function supersede(token, task_id) -- returns the word that ends the enqueue, or nil and whether the task has marks
+local function supersede(token, task_id, failed) -- returns the word that ends the enqueue, or nil and whether the task has marks
   local leases, forget = ending()
   local l = leases.find(token)
   if not l then return 'stale' end -- the lease is no longer the publisher's
   now.drainable() -- it takes out as much as it brings in
   local used = state.queue(l.queue).by_count and 1 or now.ms - record_of.all(l).claimed
-  local from = leases.finish(token, l, used)
+  local from = leases.finish(token, l, used, failed and 'bad' or nil)
   if l.task_id ~= task_id then
     forget.job(l.queue, l.tag, l.task_id, 'retried')
     state.count(from, 'retried', 1)
@@ -77,7 +77,7 @@ local function enqueue(tag, task_id, org, resource, patience, deadline, due_ms, 
   end
   if supersedes ~= '' then
     local word
-    word, has_marks = supersede(supersedes, task_id)
+    word, has_marks = supersede(supersedes, task_id, options == 'f' or a and a.f)
     if word then return word end
   end
   if not redis.call('SET', key.job(queue, tag), job, 'NX') then return 'duplicate' end

@@ -48,8 +48,7 @@ local function purge_scheduled(o)
   if redis.call('EXISTS', scheduled) == 0 then redis.call('ZREM', key.timers(queue), 's' .. o.name) end
 end
 
-now.drainable()
-for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL - 1)) do
+local function purge_ring(resource)
   local ring = key.ring(queue, resource)
   for _, org in ipairs(redis.call('ZRANGE', ring, 0, limit - 1)) do
     if purged >= limit then break end
@@ -59,12 +58,21 @@ for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL
   end
   if redis.call('EXISTS', ring) == 0 then redis.call('ZREM', key.rings(queue), resource) end
 end
-local of_timer = { s = purge_scheduled, o = purge_lanes } -- orgs that wait for a time, or are closed
+
+now.drainable()
+--- @include "lib/asides"
+asides.into_lanes(q, limit)
+for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL - 1)) do purge_ring(resource) end
+local of_timer = { -- orgs that wait for a time, or are closed, and rings that are
+  s = function(org) purge_scheduled(state.org(q, org)) end,
+  o = function(org) purge_lanes(state.org(q, org)) end,
+  r = purge_ring,
+}
 for start = 0, TIMERS_A_CALL * 99, TIMERS_A_CALL do
   local entries = redis.call('ZRANGE', key.timers(queue), start, start + TIMERS_A_CALL - 1)
   for _, entry in ipairs(entries) do
     local purge = of_timer[entry:sub(1, 1)]
-    if purge and purged < limit then purge(state.org(q, entry:sub(2))) end
+    if purge and purged < limit then purge(entry:sub(2)) end
   end
   if purged > 0 or #entries < TIMERS_A_CALL then break end
 end

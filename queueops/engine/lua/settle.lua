@@ -1,7 +1,8 @@
 -- settle: end leases with their outcome.
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)
---         then 4 a lease: token, outcome ('succeeded' | 'dead' | 'retried' | 'cancelled'), run ms, detail (JSON, for 'dead')
+--         then 5 a lease: token, outcome ('succeeded' | 'dead' | 'retried' | 'cancelled'), run ms,
+--         'f' (a failure for the breaker of its resource) | '', detail (JSON, for 'dead')
 -- RETURNS one word a lease: 'settled' | 'stale' (the token holds nothing: nothing changed)
 -- COST    O(log orgs) each; the caller sends at most 500
 -- KEEPS   a stale token changes nothing; a dead job is in the dead stream before its lease is gone
@@ -22,14 +23,15 @@ local function run_ms_of(text)
   return ms and ms >= 0 and ms <= LONGEST_MS and ms or 0 -- false for NaN too
 end
 
-local function settle(token, outcome, run_ms, detail)
+local function settle(token, outcome, run_ms, failed, detail)
   local l = leases.find(token)
   if not l then
     -- A retry's publish ended the lease itself, so its settle is expected to find nothing.
     if outcome ~= 'retried' then stale = stale + 1 end
     return 'stale'
   end
-  local q = leases.finish(token, l, state.queue(l.queue).by_count and 1 or run_ms)
+  local verdict = failed == 'f' and 'bad' or outcome == 'succeeded' and 'good' or nil
+  local q = leases.finish(token, l, state.queue(l.queue).by_count and 1 or run_ms, verdict)
   runs[l.task], number[l.task] = (runs[l.task] or 0) + run_ms, (number[l.task] or 0) + 1
   if outcome == 'dead' then
     --- @include "lib/bury"
@@ -49,10 +51,10 @@ end
 
 now.drainable()
 local tokens = {}
-for i = 2, #ARGV, 4 do tokens[#tokens + 1] = ARGV[i] end
+for i = 2, #ARGV, 5 do tokens[#tokens + 1] = ARGV[i] end
 leases.read(tokens)
-for i = 2, #ARGV, 4 do
-  words[#words + 1] = settle(ARGV[i], ARGV[i + 1], run_ms_of(ARGV[i + 2]), ARGV[i + 3])
+for i = 2, #ARGV, 5 do
+  words[#words + 1] = settle(ARGV[i], ARGV[i + 1], run_ms_of(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4])
 end
 for task, total in pairs(runs) do learn(task, total / number[task]) end
 if stale > 0 then redis.call('HINCRBY', key.totals(), 'stale', stale) end

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from queueops.errors import LimitInvalid
 
 #: Gates in the order in which a claim looks at them.
-GATES = ("pause", "queue_concurrency", "org_concurrency", "org_share", "org_rate")
+GATES = (
+    "pause",
+    "queue_concurrency",
+    "resource_breaker",
+    "resource_concurrency",
+    "resource_rate",
+    "org_concurrency",
+    "org_share",
+    "org_rate",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from queueops.engine.rules import values
 from queueops.engine.rules.gates import Breaker, ResourceLimits, rate
 from queueops.errors import LimitInvalid
 
-__all__ = ["BREAKER_FIELDS", "FIELDS", "limits_of", "resource_settings"]
+__all__ = ["BREAKER_FIELDS", "FIELDS", "limits_of", "pack_resource", "resource_settings", "unpack_resource"]
 
 #: The fields of a breaker, in the order in which people read them.
 BREAKER_FIELDS = tuple(field.name for field in fields(Breaker))
@@ -34,6 +34,44 @@ def limits_of(given: Mapping[str, Any]) -> ResourceLimits:
         # A burst alone says nothing: the rate it belongs to was lifted by whoever stands above it.
         burst=None if per_minute is None else burst,
         max_in_flight=cap,
+        breaker=breaker,
+    )
+
+
+def pack_resource(limits: ResourceLimits) -> str:
+    """Return the wire form ``interval_us burst cap;share calls window_ms open_ms longest_ms probes``."""
+
+    def text(*numbers: float | int | None) -> str:
+        return " ".join("-" if number is None else f"{number:.17g}" for number in numbers)
+
+    interval = None if limits.per_minute is None else 60_000_000 / limits.per_minute
+    burst = None if limits.per_minute is None else limits.burst or 1
+    packed = text(interval, burst, limits.max_in_flight)
+    breaker = limits.breaker
+    if breaker is None:
+        return f"{packed};-"
+    window, opened, longest = (
+        round(seconds * 1000)
+        for seconds in (breaker.window_seconds, breaker.open_seconds, breaker.longest_open_seconds)
+    )
+    share, calls, probes = breaker.failure_share, breaker.min_calls, breaker.probes
+    return f"{packed};{text(share, calls, window, opened, longest, probes)}"
+
+
+def unpack_resource(packed: str) -> ResourceLimits:
+    """Return the limits, the reverse of :func:`pack_resource`."""
+    first, _, rest = packed.partition(";")
+    interval, burst, cap = first.split(" ")
+    breaker = None
+    if rest != "-":
+        share, calls, window, opened, longest, probes = rest.split(" ")
+        breaker = Breaker(
+            float(share), int(calls), int(window) / 1000, int(opened) / 1000, int(longest) / 1000, int(probes)
+        )
+    return ResourceLimits(
+        per_minute=None if interval == "-" else round(60_000_000 / float(interval), 6),
+        burst=None if burst == "-" else int(burst),
+        max_in_flight=None if cap == "-" else int(cap),
         breaker=breaker,
     )
 

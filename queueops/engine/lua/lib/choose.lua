@@ -10,18 +10,24 @@ local choose = {}
 
 choose.LOOKS_A_CALL = 64
 choose.ORGS_READ = 64
+choose.RAMP_STEP_MS = 1000
 
-local function first_lane(q, o) -- of an org with lanes for several resources: the one whose first job ranks first
+local function is_open(resource)
+  if resource == '' then return true end
+  local rules = state.resource_rules()
+  return not rules.gate(rules.of(resource))
+end
+
+local function first_lane(q, o) -- of an org with lanes for several resources: the open one whose first job ranks first
   local best, best_rank
   for resource in o.lanes:gmatch('(%S*) ') do
     local rank = tonumber(redis.call('ZRANGE', key.lane(q.name, resource, o.name), 0, 0, 'WITHSCORES')[2])
-    if rank and (not best or rank < best_rank) then best, best_rank = resource, rank end
+    if rank and (not best or rank < best_rank) and is_open(resource) then best, best_rank = resource, rank end
   end
   return best
 end
 
-local function take(claim, q, o, ring, resource) -- the org's next job; false when there was none after all
-  if o.lanes ~= ring.lanes then resource = first_lane(q, o) or resource end
+local function take(claim, q, o, resource) -- the lane's next job; false when there was none after all
   local lane = key.lane(q.name, resource, o.name)
   local left = q.lane_sizes[lane] or redis.call('ZCARD', lane)
   q.lane_sizes[lane] = left - 1
@@ -30,6 +36,15 @@ local function take(claim, q, o, ring, resource) -- the org's next job; false wh
   if not found[1] then return false end
   q.depth = q.depth - 1
   return lease.take(claim, q, o, resource, found[1], found[2])
+end
+
+local function close_resource(q, resource) -- returns whether a gate of it is closed; its ring is then out of the queue
+  local rules = state.resource_rules()
+  local r = rules.of(resource)
+  local gate, until_ms = rules.gate(r)
+  if not gate then return false end
+  rules.close(q, r, until_ms)
+  return true
 end
 
 local function next_ring(claim, q) -- the ring whose head is first, and its resource; or nil and what step() answers
@@ -42,9 +57,18 @@ local function next_ring(claim, q) -- the ring whose head is first, and its reso
     return nil, 'looked'
   end
   local ring = q.rings[resource]
+  if resource ~= '' and close_resource(q, resource) then
+    if ring then ring.out = true end
+    window.drop(open)
+    return nil, 'looked'
+  end
   if not ring then
     ring = window.read(key.ring(q.name, resource), math.max(4, math.min(claim.want - claim.got, choose.ORGS_READ)))
     ring.lanes = resource .. ' ' -- how an org with no other lane names its lanes
+    if resource ~= '' then
+      local rules = state.resource_rules()
+      ring.floor = rules.floor(q, rules.of(resource))
+    end
     q.rings[resource] = ring
   end
   local org, score = window.head(ring)
@@ -58,6 +82,7 @@ local function next_ring(claim, q) -- the ring whose head is first, and its reso
     end
     return nil, 'looked'
   end
+  if ring.floor and score < ring.floor then score = ring.floor end
   if score > (open.scores[open.first + 1] or open.bound) then -- the bound in rings was old: another ring is first
     window.sink(open, score)
     return nil, 'turned'
@@ -74,6 +99,10 @@ local function step(claim, q) -- 'took', 'looked', 'turned', 'held' or 'empty'
     window.drop(ring)
     return 'looked'
   end
+  if ring.floor and score < ring.floor then -- it waited while the ring was out, and brings no credit along
+    score = ring.floor
+    o.v = math.max(o.v, score)
+  end
   if o.v > score then -- it was charged since, through another ring or a longer run
     window.sink(ring, o.v)
     return 'looked'
@@ -84,9 +113,11 @@ local function step(claim, q) -- 'took', 'looked', 'turned', 'held' or 'empty'
     window.drop(ring)
     return 'looked'
   end
-  local limited = o.limits.any
-  if limited and claim.got >= claim.free then return 'held' end -- ahead of a slot it would hold a token or a slot idle
-  local took = take(claim, q, o, ring, resource)
+  local lane = o.lanes ~= ring.lanes and first_lane(q, o) or resource
+  local limited, shared = o.limits.any, lane ~= '' and state.resource_rules().of(lane).any
+  -- Ahead of a slot it would hold a token or a slot idle.
+  if (limited or shared) and claim.got >= claim.free then return 'held' end
+  local took = take(claim, q, o, lane)
   if limited and o.lanes ~= '' then -- closed now it need not be looked at again
     gate, until_ms = gates.org(q, o)
     if gate then rings.close(q, o, gate, until_ms) end
@@ -95,6 +126,10 @@ local function step(claim, q) -- 'took', 'looked', 'turned', 'held' or 'empty'
     window.sink(ring, o.v)
   else
     window.drop(ring)
+  end
+  if shared and lane == resource and close_resource(q, resource) then
+    ring.out = true
+    window.drop(q.open)
   end
   return took and 'took' or 'looked'
 end
@@ -107,7 +142,9 @@ local function any_left(q) -- writes the places that were moved; returns whether
   for resource, ring in pairs(q.rings) do
     window.write(ring)
     local _, none = window.head(ring)
-    if none == 'empty' then
+    if ring.out then
+      -- Taken out already: nobody could claim from it.
+    elseif none == 'empty' then
       redis.call('ZREM', open.zset, resource)
     else
       left = true
@@ -117,6 +154,12 @@ local function any_left(q) -- writes the places that were moved; returns whether
   return left
 end
 
+local function ramp_on(q) -- the next step of a queue that is resumed gradually
+  local at_ms = now.ms + choose.RAMP_STEP_MS
+  redis.call('ZADD', key.timers(q.name), 'LT', at_ms, '!')
+  bells.note_timer(q, at_ms)
+end
+
 function choose.serve(claim, q, open) -- `open`: the first rings; returns whether another worker could take more
   q.open, q.rings, q.lane_sizes = window.over(key.rings(q.name), open, claim.rings_read), {}, {}
   local got, took, left = claim.got, nil, nil
@@ -124,6 +167,7 @@ function choose.serve(claim, q, open) -- `open`: the first rings; returns whethe
   repeat
     if q.concurrency and q.n >= q.concurrency then
       left = false -- a freed slot rings
+      if q.ramping then ramp_on(q) end
     elseif claim.got >= claim.want then
       left = true
     elseif claim.looks >= choose.LOOKS_A_CALL then

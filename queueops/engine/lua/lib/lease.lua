@@ -23,7 +23,14 @@ local function end_now(claim, q, tag, task_id, cost) -- for a consumer that does
   state.count(q, 'succeeded', 1)
 end
 
-function lease.take(claim, q, o, resource, tag, rank) -- false when the job is gone or can not be read
+local function is_paused(q, task, tag, rank) -- a person paused the task: its job goes aside
+  --- @include "lib/asides"
+  if not asides.until_ms(q, task) then return false end
+  asides.put(q, task, tag, rank)
+  return true
+end
+
+function lease.take(claim, q, o, resource, tag, rank) -- false when the job is gone, is held, or can not be read
   local job = redis.call('GET', key.job(q.name, tag))
   if not job then return false end -- deleted by hand
   local token = claim.token .. (claim.got + 1)
@@ -32,13 +39,19 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
     unreadable(q, tag, token)
     return false
   end
-  local got, l = claim.got + 1, o.limits
+  if q.has_tasks and is_paused(q, task, tag, rank) then return false end
+  local got, l, limited = claim.got + 1, o.limits, o.limits.any
   claim.got = got
   deliveries = deliveries + 1
   local cost = q.by_count and 1 or means.of(task)
   local charged = cost / l.weight
   o.v = o.v + charged
   if l.interval then o.t = math.max(o.t, now.ms * 1000) + l.interval end
+  if resource ~= '' and not claim.forgets then
+    local rules = state.resource_rules()
+    local r = rules.of(resource)
+    limited, flags = limited or r.any, flags .. rules.take(r)
+  end
   if claim.forgets then
     end_now(claim, q, tag, task_id, cost)
   else
@@ -51,6 +64,6 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
   if waited_ms > 0 then claim.waited_ms = claim.waited_ms + waited_ms end
   local answer, at = claim.answer, 8 * got - 6
   answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = token, q.name, tag, tonumber(rank)
-  answer[at + 5], answer[at + 6], answer[at + 7], answer[at + 8] = deliveries, now.ms, l.any and 'limited' or '', job
+  answer[at + 5], answer[at + 6], answer[at + 7], answer[at + 8] = deliveries, now.ms, limited and 'limited' or '', job
   return true
 end

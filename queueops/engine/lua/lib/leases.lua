@@ -40,7 +40,8 @@ local function slot_freed(q, o) -- rare where nothing is limited, so its parts a
   if q.concurrency then q.bell = q.bell or leases.has_work(q) end
 end
 
-function leases.finish(token, l, used) -- frees the slots; `used`: ms (or units) of work to charge for
+function leases.finish(token, l, used, verdict) -- frees the slots; `used`: ms (or units) of work to charge for
+  -- verdict: what the run says of its resource: 'good' | 'bad' | nil
   local q = state.queue(l.queue)
   local o = state.org(q, l.org)
   leases.found[token] = false
@@ -53,6 +54,7 @@ function leases.finish(token, l, used) -- frees the slots; `used`: ms (or units)
   fairness.work_done(q, l, used)
   fairness.charge_run(q, o, l, used)
   o.n, q.n = math.max(0, o.n - 1), math.max(0, q.n - 1)
+  if l.resource ~= '' then state.resource_rules().ended(l.resource, record.all(l).flags, verdict) end
   if q.concurrency or o.closed == 'org_concurrency' or o.closed == 'org_share' then slot_freed(q, o) end
   return q, o
 end

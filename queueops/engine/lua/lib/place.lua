@@ -26,6 +26,14 @@ local function leave_lane(q, o, resource, tag) -- returns its rank, or nil
   return rank
 end
 
+local function leave_aside(q, task, tag) -- of a paused task; returns its rank, or nil
+  local rank = redis.call('ZSCORE', key.aside(q.name, task), tag)
+  if not rank then return nil end
+  redis.call('ZREM', key.aside(q.name, task), tag)
+  q.depth = q.depth - 1
+  return rank
+end
+
 local function leave_schedule(q, org, tag) -- returns when it is due, or nil
   local scheduled = key.scheduled(q.name, org)
   local due_ms = redis.call('ZSCORE', scheduled, tag)
@@ -38,6 +46,7 @@ end
 
 function place.leave(q, tag, job) -- 'ready' and its rank, 'scheduled' and its due time; 'leased' or 'blocked' stays
   local rank = leave_lane(q, state.org(q, job.org), job.resource, tag)
+  rank = rank or leave_aside(q, job.task, tag)
   if rank then return 'ready', rank end
   local due_ms = leave_schedule(q, job.org, tag)
   if due_ms then return 'scheduled', due_ms end

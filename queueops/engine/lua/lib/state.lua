@@ -2,7 +2,10 @@
 -- A table here is the truth while the script runs: nothing else may write these hashes.
 
 
-local state = { queues = {}, unsent = {} } -- unsent: functions of other parts that hold writes back until flush()
+local state = {
+  queues = {}, resources = {},
+  unsent = {}, -- functions of other parts that hold writes back until flush()
+}
 
 state.IDLE_KEPT_MS = 600000          -- an org's own time and rate outlive it, or leaving and coming back would pay
 state.AHEAD_KEPT_MS = 24 * 3600000   -- an org far ahead of its queue is remembered longer, at most so long
@@ -12,7 +15,7 @@ function state.queue(name)
   if q then return q end
   local s = redis.call('HMGET', key.queue(name), 'V', 'W', 'A', 'n', 'o', 'slots', 'wake', 'keeper')
   local g = redis.call('HMGET', key.gates(name), 'concurrency', 'fair_by', 'deliveries', 'exempt', 'orgs', '!', '=',
-    'backlog', 'org_backlog')
+    'backlog', 'org_backlog', 'tasks', 'ramp')
   q = {
     name = name, orgs = {}, counts = {}, depth = 0, bell = false, was = s, known = s[3], -- A: it has had a ready job
     V = tonumber(s[1]) or 0, W = tonumber(s[2]) or 0, A = tonumber(s[3]) or 0, n = tonumber(s[4]) or 0,
@@ -20,7 +23,12 @@ function state.queue(name)
     concurrency = tonumber(g[1]), by_count = g[2] == 'count', deliveries = tonumber(g[3]) or 3,
     exempt = g[4], has_orgs = g[5], pause = g[6], default = g[7],
     backlog = tonumber(g[8]), org_backlog = tonumber(g[9]),
+    has_tasks = g[10],
   }
+  if g[11] then
+    --- @include "lib/ramp"
+    ramp(q, g[11])
+  end
   state.queues[name] = q
   return q
 end
@@ -35,6 +43,14 @@ function state.org(q, name)
   }
   q.orgs[name] = o
   return o
+end
+
+function state.resource_rules() -- lib/resources, put together once and only in a script that meets a resource
+  if not state.rules_of_resources then
+    --- @include "lib/resources"
+    state.rules_of_resources = resources
+  end
+  return state.rules_of_resources
 end
 
 function state.count(q, field, number)
@@ -53,15 +69,35 @@ function state.weight(q, o) -- the weight that counts in W; an org that is not a
   return o.limits.weight
 end
 
+local function sum_of(n, lanes, closed) -- where an active org's weight counts: '' the queue's sum; nil when not active
+  if n > 0 then return '' end
+  if lanes == '' or closed ~= '' then return nil end
+  -- With no lane but a resource's it is active while that is open: its weight goes and comes back with the ring.
+  return lanes:match('^(%S+) $') or ''
+end
+
+local function count_active(q, where, weight, number)
+  if where == '' then
+    q.W, q.A = q.W + weight, q.A + number
+  else
+    state.resource_rules().count(q, where, weight, number)
+  end
+end
+
 local function save_org(q, o)
   local was = o.was
   local lanes, closed, t, a = was[4] or '', was[5] or '', tonumber(was[6]) or 0, 0
-  if o.n > 0 or (o.lanes ~= '' and o.closed == '') then a = state.weight(q, o) end -- active
+  local before, after = sum_of(tonumber(was[2]) or 0, lanes, closed), sum_of(o.n, o.lanes, o.closed)
+  if after then a = state.weight(q, o) end
+  if before == after then
+    if a ~= o.a then count_active(q, after, a - o.a, 0) end
+  else
+    if before then count_active(q, before, -o.a, -1) end
+    if after then count_active(q, after, a, 1) end
+  end
   q.waiting = q.waiting + (o.lanes ~= '' and 1 or 0) - (lanes ~= '' and 1 or 0)
   local hash = key.org(q.name, o.name)
   if a ~= o.a or o.lanes ~= lanes or o.closed ~= closed or o.t ~= t then
-    q.A = q.A + (a > 0 and 1 or 0) - (o.a > 0 and 1 or 0)
-    q.W = q.W + a - o.a
     redis.call('HSET', hash, 'v', o.v, 'n', o.n, 'a', a, 'l', o.lanes, 'c', o.closed, 't', o.t)
   elseif o.v ~= (tonumber(was[1]) or 0) or o.n ~= (tonumber(was[2]) or 0) then
     redis.call('HSET', hash, 'v', o.v, 'n', o.n)
@@ -104,6 +140,7 @@ function state.flush()
   for _, send in ipairs(state.unsent) do send() end
   for _, q in pairs(state.queues) do
     for _, o in pairs(q.orgs) do save_org(q, o) end
-    save_queue(q)
   end
+  if state.save_resources then state.save_resources() end
+  for _, q in pairs(state.queues) do save_queue(q) end
 end

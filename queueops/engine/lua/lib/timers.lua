@@ -41,12 +41,23 @@ local function look_again(q, name) -- a closed org, or one whose pause ends now
     redis.call('HDEL', key.gates(q.name), '!' .. name)
     o.pause = nil
   end
-  redis.call('ZREM', key.timers(q.name), 'o' .. name)
+  if o.closed == '' then redis.call('ZREM', key.timers(q.name), 'o' .. name) end
   lanes.open(q, o)
 end
 
-local function end_pause(q)
+local function look_at_resource(q, name)
+  local resources = state.resource_rules()
+  local r = resources.of(name)
+  redis.call('ZREM', key.timers(q.name), 'r' .. name)
+  if resources.is_closed(q, r) then
+    local gate, until_ms = resources.gate(r)
+    if gate then resources.close(q, r, until_ms) else resources.open(r) end
+  end
+end
+
+local function end_pause(q) -- or a step of a ramp
   redis.call('ZREM', key.timers(q.name), '!')
+  if not q.ramping then redis.call('HDEL', key.gates(q.name), 'ramp') end
   if q.pause and not pauses.until_ms(q.pause) then
     redis.call('HDEL', key.gates(q.name), '!')
     q.pause = nil
@@ -76,6 +87,12 @@ function timers.run(q, due) -- returns true when it left some of them for the ne
       local number, rest = of_children(q, entry, kind, name)
       promoted, more = promoted + number, more or rest
       if promoted >= timers.PROMOTED_A_CALL then return true end
+    elseif kind == 'r' then
+      look_at_resource(q, name)
+    elseif kind == 't' then
+      --- @include "lib/asides"
+      local number, rest = asides.bring_back(q, name)
+      promoted, more = promoted + number, more or rest
     else
       end_pause(q)
     end

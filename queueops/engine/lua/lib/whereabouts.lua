@@ -18,6 +18,7 @@ end
 
 function whereabouts.waiting(queue, tag, job) -- 'ready' and its rank, 'scheduled' or 'blocked' and its due time, or nil
   local rank = redis.call('ZSCORE', key.lane(queue, job.resource, job.org), tag)
+  rank = rank or redis.call('ZSCORE', key.aside(queue, job.task), tag) -- its task is paused
   if rank then return 'ready', tonumber(rank) end
   local due_ms = redis.call('ZSCORE', key.scheduled(queue, job.org), tag)
   if due_ms then return 'scheduled', tonumber(due_ms) end

@@ -1,0 +1,32 @@
+-- resources: publish settings of resources; whoever they had closed is looked at again.
+-- KEYS    1 prefix
+-- ARGV    1 now_ms ('' = Redis TIME)   then 2 a resource: name, settings ('' = none)
+-- RETURNS number of resources whose settings changed
+-- COST    O(queues that it closed) each
+-- KEEPS   jobs in flight and the breaker's state outlive a change of settings
+
+--- @include "lib/clock"
+--- @include "lib/state"
+
+now.set(ARGV[1])
+local changed = 0
+
+now.drainable()
+for i = 2, #ARGV, 2 do
+  local name, settings = ARGV[i], ARGV[i + 1]
+  local hash = key.resource(name)
+  if (redis.call('HGET', hash, '=') or '') ~= settings then
+    changed = changed + 1
+    if settings == '' then
+      redis.call('HDEL', hash, '=')
+    else
+      redis.call('HSET', hash, '=', settings)
+      redis.call('SADD', key.resources(), name)
+    end
+    local rules = state.resource_rules()
+    local r = rules.of(name)
+    if r.closed ~= '' then rules.open(r) end -- at its head a claim meets what holds now
+  end
+end
+state.flush()
+return changed

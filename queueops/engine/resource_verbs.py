@@ -1,0 +1,145 @@
+"""The store's verbs on resources: their limits, their breaker, and how they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from queueops.engine import replies
+from queueops.engine.keys import Keys
+from queueops.engine.rules.gates import ResourceLimits
+from queueops.engine.rules.resources import pack_resource, unpack_resource
+from queueops.engine.types import Pause
+
+BreakerState = Literal["closed", "open", "half_open"]
+_STATES: Mapping[str, BreakerState] = {"": "closed", "open": "open", "half": "half_open"}
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSnapshot:
+    """The live picture of a resource.
+
+    ``gate``: what closes it now, until ``closed_until_ms``. ``rate_left``: jobs it could start now, ``None``
+    without a rate. Of its breaker: ``forced`` when a person opened it (``by``); ``since_ms`` of its state,
+    ``until_ms`` of an open one (0: until ended by hand), ``opens`` in a row, ``good`` and ``bad`` calls in
+    its window, ``probes_out`` jobs that try it and ``probes_passed`` that succeeded. ``waiting``, ``orgs``:
+    ready jobs and orgs by queue; of each queue the jobs of at most 500 orgs are counted.
+    """
+
+    resource: str
+    now_ms: int
+    in_flight: int
+    gate: str | None
+    closed_until_ms: int | None
+    paused: Pause | None
+    rate_left: int | None
+    limits: ResourceLimits | None
+    breaker: BreakerState
+    forced: bool
+    since_ms: int
+    until_ms: int
+    reason: str
+    by: str
+    opens: int
+    good: float
+    bad: float
+    probes_out: int
+    probes_passed: int
+    waiting: dict[str, int]
+    orgs: dict[str, int]
+
+
+class ResourceVerbs:
+    """Part of :class:`queueops.engine.store.Store`."""
+
+    client: Any
+    key: Keys
+
+    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
+        raise NotImplementedError
+
+    def set_resources(self, limits: Mapping[str, ResourceLimits | None], now_ms: int | None = None) -> int:
+        """Publish limits by resource; ``None`` deletes. Returns how many changed."""
+        args: list[str] = []
+        for name, value in limits.items():
+            args += (name, "" if value is None else pack_resource(value))
+        return int(self._run("resources", _at(now_ms), *args)) if args else 0
+
+    def read_resources(self) -> dict[str, ResourceLimits]:
+        """Return what is published, by resource; those without limits are left out."""
+        names = self.resources()
+        pipeline = self.client.pipeline(transaction=False)
+        for name in names:
+            pipeline.hget(self.key("resource", resource=name), "=")
+        published = zip(names, pipeline.execute(), strict=True)
+        return {name: unpack_resource(text.decode()) for name, text in published if text}
+
+    def resources(self) -> list[str]:
+        """Return the names of all resources that have limits or a state; forgets those that have neither."""
+        known = self.key("resources")
+        names = sorted(name.decode() for name in self.client.smembers(known))
+        pipeline = self.client.pipeline(transaction=False)
+        for name in names:
+            pipeline.exists(self.key("resource", resource=name))
+        living = dict(zip(names, pipeline.execute(), strict=True)) if names else {}
+        if gone := [name for name, lives in living.items() if not lives]:
+            self.client.srem(known, *gone)
+        return [name for name, lives in living.items() if lives]
+
+    def panic(
+        self, resource: str, *, until_ms: int = 0, by: str = "", reason: str = "", now_ms: int | None = None
+    ) -> None:
+        """Open the breaker of ``resource`` until ``until_ms`` (0: :meth:`panic_off`); its jobs wait."""
+        self._run("panic", _at(now_ms), "on", resource, until_ms, by or "operator", reason)
+
+    def panic_off(self, resource: str, now_ms: int | None = None) -> bool:
+        """Close the breaker, whoever opened it; returns whether it was open or half open."""
+        return bool(self._run("panic", _at(now_ms), "off", resource, 0, "", "") == b"closed")
+
+    def resource_snapshot(self, resource: str, now_ms: int | None = None) -> ResourceSnapshot:
+        """Return the live picture of ``resource``."""
+        reply = replies.words(self._run("resource", _at(now_ms), resource))
+        got = dict(zip(reply[::2], reply[1::2], strict=True))
+        number = {field: float(text) for field, text in got.items() if field in _NUMBERS and text}
+        return ResourceSnapshot(
+            resource=resource,
+            now_ms=int(number["now_ms"]),
+            in_flight=int(number["in_flight"]),
+            gate=got["gate"] or None,
+            closed_until_ms=int(number["closed_until_ms"]) if got["closed_until_ms"] else None,
+            paused=replies.pause(got["pause"]) if got["pause"] else None,
+            rate_left=int(number["rate_left"]) if got.get("rate_left") else None,
+            limits=unpack_resource(got["settings"]) if got["settings"] else None,
+            breaker=_STATES[got["state"]],
+            forced=got["state"] != "" and got["by"] != "",
+            since_ms=int(number["since_ms"]),
+            until_ms=int(number["until_ms"]),
+            reason=got["reason"],
+            by=got["by"],
+            opens=int(number["opens"]),
+            good=number["good"],
+            bad=number["bad"],
+            probes_out=int(number["probes_out"]),
+            probes_passed=int(number["probes_passed"]),
+            waiting=_by_queue(got, "waiting:"),
+            orgs=_by_queue(got, "orgs:"),
+        )
+
+
+_NUMBERS = frozenset(
+    {
+        *("now_ms", "in_flight", "closed_until_ms", "rate_left", "since_ms", "until_ms", "opens"),
+        *("good", "bad", "probes_out", "probes_passed"),
+    }
+)
+
+
+def _at(now_ms: int | None) -> int | str:
+    return "" if now_ms is None else now_ms
+
+
+def _by_queue(got: Mapping[str, str], start: str) -> dict[str, int]:
+    return {
+        field.removeprefix(start): int(float(text)) for field, text in got.items() if field.startswith(start)
+    }
