@@ -1,4 +1,4 @@
--- Wake: look at every closed org of a queue again, because what closed it may have changed. A step at a time: the
+-- Wake: look at every closed org and resource of a queue again, because what closed it may have changed. A step at a time: the
 -- first at once, the rest by the workers' beats, so that ten thousand closed orgs do not hold Redis.
 
 --- @include "lib/bells"
@@ -11,7 +11,8 @@ function wake.step(queue, offset) -- offset: timers that are no closings, passed
   local timers = key.timers(queue)
   local found = redis.call('ZRANGEBYSCORE', timers, '(' .. now.ms, '+inf', 'LIMIT', offset, wake.A_STEP)
   for _, entry in ipairs(found) do
-    if entry:sub(1, 1) == 'o' then
+    local kind = entry:sub(1, 1)
+    if kind == 'o' or kind == 'r' then
       redis.call('ZADD', timers, 'XX', now.ms, entry)
     else
       offset = offset + 1
