@@ -165,6 +165,41 @@ PATTERNS: dict[str, Key] = _table(
     ),
     ("existing", "existing", "hash", "task -> publishes that were answered by the job with their unique key"),
     ("cancelled", "cancelled", "hash", "jobs that were cancelled while leased: task id -> queue TAB tag"),
+    (
+        "minute",
+        "minute:{queue}:{minute}:{task}",
+        "hash",
+        "attempts that ended in that minute, of one task and (no task) of the whole queue: ended, failed,"
+        " retried, dead, cancelled, lost; wait_ms and run_us in sum, w<n> and r<n> by bucket; !<error> how"
+        " often, @<error> when last; kept an hour",
+    ),
+    ("hour", "hour:{queue}:{hour}:{task}", "hash", "the same of an hour; kept eight days"),
+    ("counts", "counts:{queue}", "hash", "the same of the whole queue since ever, without the errors"),
+    (
+        "tasks",
+        "tasks:{queue}",
+        "zset",
+        "tasks with such counters, by the last hour in which one ended; at most 200",
+    ),
+    (
+        "settled",
+        "settled:{queue}",
+        "list",
+        "the last 10,000 attempts that ended, a line each; those beyond the last multiple of 256 are not yet"
+        " in the counters",
+    ),
+    (
+        "failures",
+        "failures:{queue}",
+        "list",
+        "the last 1,000 that failed: the same line, TAB error TAB message",
+    ),
+    (
+        "slowest",
+        "slowest:{queue}:{hour}",
+        "zset",
+        "the 50 longest runs that ended in that hour, by ms; kept a day",
+    ),
     ("dead", "dead", "stream", "jobs that gave up and are not yet rows in the database"),
     ("bell", "bell:{queue}", "list", "one element when work may be claimable; idle workers block on it"),
     (

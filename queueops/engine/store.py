@@ -16,6 +16,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from queueops.engine import replies, scripts
+from queueops.engine.history import HistoryVerbs
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.keys import Keys
 from queueops.engine.resource_verbs import ResourceVerbs
@@ -55,6 +56,12 @@ def _whose(org: str, task: str, resource: str) -> tuple[str, str]:
     return given[0] if given else ("queue", "")
 
 
+def _superseded(job: NewJob) -> str:
+    run_ms = "" if job.run_ms is None else f"{job.run_ms:.3f}"
+    error, message = (" ".join(text.split()) for text in (job.error, job.error_message))
+    return "\t".join((job.supersedes, run_ms, error[:100], message[:200])).rstrip("\t")
+
+
 def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
     """Yield ``items`` in lists of at most ``size``."""
     iterator = iter(items)
@@ -62,7 +69,7 @@ def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
         yield step
 
 
-class Store(JobVerbs, ResourceVerbs):
+class Store(JobVerbs, ResourceVerbs, HistoryVerbs):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.
@@ -127,7 +134,7 @@ class Store(JobVerbs, ResourceVerbs):
                 job.deadline_ms,
                 job.due_ms,
                 options(job),
-                job.supersedes,
+                _superseded(job) if job.supersedes else "",
                 pack(job),
             )
         return args

@@ -22,8 +22,15 @@ ALLOWED = {
     "qo1:org:": "expires when idle",
     "qo1:resource:": "expires when idle and without settings",
     "qo1:resources": "names; a list of resources drops those that expired",
+    "qo1:minute:": "expires after an hour",
+    "qo1:hour:": "expires after eight days",
+    "qo1:slowest:": "expires after a day",
+    "qo1:counts:": "counters since ever",
+    "qo1:tasks:": "at most 200 names of tasks",
+    "qo1:settled:": "at most 10,000 lines",
+    "qo1:failures:": "at most 1,000 lines",
 }
-EXPIRE = ("qo1:ended:", "qo1:org:", "qo1:resource:")
+EXPIRE = ("qo1:ended:", "qo1:org:", "qo1:resource:", "qo1:minute:", "qo1:hour:", "qo1:slowest:")
 
 
 def left_over(world: World) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -10,6 +11,8 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from queueops.engine import history
+from queueops.engine.rules import histogram
 from queueops.engine.rules.envelope import NAME_LIMIT, NewJob, pack, unpack
 from queueops.engine.rules.gates import GATES, Limits, pack_limits
 from queueops.engine.scripts import expand, read, with_keys
@@ -74,18 +77,19 @@ def test_a_head_packed_by_python_is_read_by_lua(client: redis.Redis, job: NewJob
 def test_a_claim_reads_the_same_of_a_head(client: redis.Redis, job: NewJob) -> None:
     script = expand('--- @include "lib/head"\nreturn { head.for_lease(ARGV[1]) }')
 
-    deliveries, names, task, task_id, patience, flags, first = client.eval(script, 0, pack(job))
+    deliveries, names, task, task_id, patience, flags, first, attempt = client.eval(script, 0, pack(job))
 
     assert (deliveries, task.decode(), task_id.decode()) == (b"00", job.task, job.task_id)
     assert names.decode().split("\t") == [job.org, job.resource, job.task, job.task_id]
     assert (int(patience), flags, int(first)) == (job.patience_ms, b"o" if job.once else b"", job.first_ms)
+    assert int(attempt) == job.attempt
 
 
 def test_a_lease_record_is_read_as_it_was_written(client: redis.Redis) -> None:
     script = expand(
         '--- @include "lib/record"\n'
-        "return cjson.encode(record.all(record.read(record.write('q', 't', 'org\\t\\ta.b\\tid', 100 / 3,"
-        " 12.5, '1800000001234', 1800000000000, 2, 'o'))))"
+        "return cjson.encode(record.all(record.read(record.write('q', 't', 'org\\t\\ta.b\\tid', 77,"
+        " 100 / 3, 12.5, '1800000001234', 1800000000000, 2, '4', 'o'))))"
     )
 
     parsed = json.loads(client.eval(script, 0))
@@ -100,9 +104,11 @@ def test_a_lease_record_is_read_as_it_was_written(client: redis.Redis) -> None:
         "task_id": "id",
         "rank": "1800000001234",
         "claimed": 1800000000000,
+        "waited": "77",
         "charged": 33.333333333333,
         "counted": 12.5,
         "deliveries": 2,
+        "attempt": "4",
         "flags": "o",
     }
 
@@ -138,6 +144,13 @@ def test_limits_packed_by_python_are_read_by_lua(client: redis.Redis, limits: Li
         "until_ms": limits.until_ms or None,
     }
     assert parsed == {name: value for name, value in expected.items() if value is not None}
+
+
+def test_durations_are_counted_in_the_same_buckets(client: redis.Redis) -> None:
+    found = re.search(r"BOUNDS_MS = {([^}]*)}", read("lib/fold"))
+
+    assert found and tuple(int(bound) for bound in found[1].split(",")) == histogram.BOUNDS_MS
+    assert f"history.FOLD = {history.FOLD} " in read("lib/history")
 
 
 def test_the_gates_that_close_are_those_python_knows() -> None:

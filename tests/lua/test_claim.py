@@ -25,7 +25,7 @@ def test_a_lease_is_one_record_and_the_slots_are_counted(world: World) -> None:
         job.first_ms + PATIENCE_MS,
     )
     assert not leased.limited and not leased.once
-    record = f"standard\tt0001\tacme\t\ttasks.work\tid1\t100\t0\t{leased.rank_ms}\t{world.now}\t1\t"
+    record = f"standard\tt0001\tacme\t\ttasks.work\tid1\t40\t100\t0\t{leased.rank_ms}\t{world.now}\t1\t0\t"
     keys = world.keyspace()
     assert keys["qo1:held:w1"] == {leased.token: record}
     assert keys["qo1:holders"] == {"w1": world.now + 30_000}

@@ -35,6 +35,17 @@ def test_the_end_of_the_last_job_leaves_counters_and_what_expires(world: World) 
     assert keys.pop("qo1:means") == {"tasks.work": "40.5"}
     assert keys.pop("qo1:queues") == {QUEUE}
     assert keys.pop("qo1:bell:standard") == ["1"]
+    [line] = keys.pop("qo1:settled:standard")
+    assert line.split("\t")[:8] == [
+        str(world.now),
+        "succeeded",
+        "40.500",
+        "0",
+        "acme",
+        "",
+        "tasks.work",
+        "id1",
+    ]
     assert keys == {"qo1:holders": {"w1": world.now + 30_000}}, (
         "the process itself is struck off when it lapses"
     )

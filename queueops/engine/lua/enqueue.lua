@@ -4,7 +4,8 @@
 --         then 10 a job: tag, task id, org, resource, patience ms, deadline ms (0 = none), due ms (0 = now),
 --         options (separated by TAB: r the tag may have been published before, g a replay, f the attempt that it
 --         supersedes failed, a<task id> wait for it, x cancelled with those, u<digest> unique key, U<its ms>,
---         k<ms its success is remembered>), supersedes (a lease token or ''), job string
+--         k<ms its success is remembered>), supersedes ('' or a lease token, TAB ms that attempt ran, TAB its error,
+--         TAB the error's message), job string
 -- RETURNS one word a job: 'ready' | 'scheduled' | 'blocked' | 'duplicate' | 'stale' (the superseded lease was lost) |
 --         'cancelled' (a retry of a job, or the child of one, that was) | 'existing' and the task id that holds the key;
 --         or, and nothing of the step was written: 'unknown', a parent's task id; 'full', depth, limit, org ('' = the queue)
@@ -21,7 +22,7 @@ now.set(ARGV[1])
 local queue = ARGV[2]
 local q = state.queue(queue)
 local words, index, added = {}, {}, 0
-local leases_of, forget_of, record_of, is_cancelled -- parts that only a retry needs
+local leases_of, forget_of, record_of, is_cancelled, history_of -- parts that only a retry needs
 local admitted, dependants_of -- only for jobs with options, and where the backlog is limited
 
 local function ending()
@@ -29,7 +30,8 @@ local function ending()
     --- @include "lib/leases"
     --- @include "lib/forget"
     --- @include "lib/cancelled"
-    leases_of, forget_of, record_of, is_cancelled = leases, forget, record, cancelled.is
+    --- @include "lib/history"
+    leases_of, forget_of, record_of, is_cancelled, history_of = leases, forget, record, cancelled.is, history
   end
   return leases_of, forget_of
 end
@@ -40,28 +42,34 @@ local function was_there(tag, task_id) -- a job, or within the last two minutes
   return ended.has(queue, tag, task_id)
 end
 
-local function supersede(token, task_id, failed) -- returns the word that ends the enqueue, or nil and whether the task has marks
+local function supersede(told, task_id, failed) -- returns the word that ends the enqueue, or nil and whether it has marks
   local leases, forget = ending()
+  local token, run_ms, error = told:match('^([^\t]*)\t?([^\t]*)\t?(.*)$')
   local l = leases.find(token)
   if not l then return 'stale' end -- the lease is no longer the publisher's
   now.drainable() -- it takes out as much as it brings in
-  local used = state.queue(l.queue).by_count and 1 or now.ms - record_of.all(l).claimed
+  local held_ms = now.ms - record_of.all(l).claimed
+  local used = state.queue(l.queue).by_count and 1 or held_ms
   local from = leases.finish(token, l, used, failed and 'bad' or nil)
+  local function end_as(outcome)
+    state.count(from, outcome, 1)
+    history_of.note(l, outcome, tonumber(run_ms) and run_ms or tostring(held_ms), error ~= '' and error or nil)
+  end
   if l.task_id ~= task_id then
     forget.job(l.queue, l.tag, l.task_id, 'retried')
-    state.count(from, 'retried', 1)
+    end_as('retried')
     return nil, false
   end
   local entry = redis.call('HGET', key.ids(), task_id)
   local has_marks = entry and entry:sub(-2) == '\tm'
   if has_marks and is_cancelled(l) then
     forget.job(l.queue, l.tag, task_id, 'cancelled')
-    state.count(from, 'cancelled', 1)
+    end_as('cancelled')
     return 'cancelled'
   end
   if entry then added = added - 1 end
   forget.attempt(l.queue, l.tag)
-  state.count(from, 'retried', 1)
+  end_as('retried')
   return nil, has_marks
 end
 

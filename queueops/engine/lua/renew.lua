@@ -27,8 +27,8 @@ local function charge_so_far(token, l, ran_ms)
   if ran_ms / state.weight(q, o) > l.charged then fairness.charge_run(q, o, l, ran_ms) end
   record.all(l)
   local names = table.concat({ l.org, l.resource, l.task, l.task_id }, '\t')
-  redis.call('HSET', key.held(holder), token, record.write(l.queue, l.tag, names, l.charged, l.counted, l.rank,
-    l.claimed, l.deliveries, l.flags))
+  redis.call('HSET', key.held(holder), token, record.write(l.queue, l.tag, names, l.waited, l.charged, l.counted,
+    l.rank, l.claimed, l.deliveries, l.attempt, l.flags))
 end
 
 now.drainable()

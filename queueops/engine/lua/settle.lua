@@ -11,6 +11,7 @@
 --- @include "lib/state"
 --- @include "lib/leases"
 --- @include "lib/forget"
+--- @include "lib/history"
 
 local MEAN_STEP = 0.1 -- weight of the newest runs in a task's running mean
 local LONGEST_MS = 1e11 -- what a broken clock reports must not move the queue's time for ever
@@ -23,16 +24,18 @@ local function run_ms_of(text)
   return ms and ms >= 0 and ms <= LONGEST_MS and ms or 0 -- false for NaN too
 end
 
-local function settle(token, outcome, run_ms, failed, detail)
+local function settle(token, outcome, run, failed, detail)
   local l = leases.find(token)
   if not l then
     -- A retry's publish ended the lease itself, so its settle is expected to find nothing.
     if outcome ~= 'retried' then stale = stale + 1 end
     return 'stale'
   end
+  local run_ms = run_ms_of(run)
   local verdict = failed == 'f' and 'bad' or outcome == 'succeeded' and 'good' or nil
   local q = leases.finish(token, l, state.queue(l.queue).by_count and 1 or run_ms, verdict)
   runs[l.task], number[l.task] = (runs[l.task] or 0) + run_ms, (number[l.task] or 0) + 1
+  history.note(l, outcome, run_ms > 0 and run or '0', outcome == 'dead' and history.error_of(detail) or nil)
   if outcome == 'dead' then
     --- @include "lib/bury"
     bury(q, token, l.tag, l.task_id, record.all(l).deliveries, detail)
@@ -54,7 +57,7 @@ local tokens = {}
 for i = 2, #ARGV, 5 do tokens[#tokens + 1] = ARGV[i] end
 leases.read(tokens)
 for i = 2, #ARGV, 5 do
-  words[#words + 1] = settle(ARGV[i], ARGV[i + 1], run_ms_of(ARGV[i + 2]), ARGV[i + 3], ARGV[i + 4])
+  words[#words + 1] = settle(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
 end
 for task, total in pairs(runs) do learn(task, total / number[task]) end
 if stale > 0 then redis.call('HINCRBY', key.totals(), 'stale', stale) end

@@ -35,7 +35,8 @@ class NewJob:
     even when its worker is lost. ``repeated``: the tag may have been published before, also if its job has
     ended since.
     ``supersedes``: token of the lease that this job (its retry) ends in the same step; ``counts_as_failure``:
-    that attempt is a failure for its resource's breaker.
+    that attempt is a failure for its resource's breaker. ``run_ms``: how long it ran, if known; ``error``,
+    ``error_message``: what it ended with, for the history.
     ``after``: task ids that must have succeeded before; ``cancel_with_parent``: one that dies or is cancelled
     takes this job along (otherwise it stays blocked). ``keep_ms``: how long beyond two minutes its success
     is remembered for jobs that wait for it.
@@ -66,6 +67,9 @@ class NewJob:
     unique: str = ""
     unique_ms: int = 0
     replays: bool = False
+    run_ms: float | None = None
+    error: str = ""
+    error_message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,14 @@
 --- @include "lib/bury"
 --- @include "lib/cancelled"
 
+local function note_lost(l, outcome, detail) -- rare, so its parts are put together only here
+  if not leases.note then
+    --- @include "lib/history"
+    leases.note, leases.error_of = history.note, history.error_of
+  end
+  leases.note(l, outcome, '0', leases.error_of(detail))
+end
+
 function leases.give_back(token, l, lost, due_ms, detail)
   -- lost: the delivery counts, because the job may have run; otherwise it is as if it had never been claimed.
   local q, o = leases.finish(token, record.all(l), l.counted)
@@ -17,7 +25,9 @@ function leases.give_back(token, l, lost, due_ms, detail)
   end
   if lost then
     state.count(q, 'lost', 1)
-    if l.flags:find('o', 1, true) or l.deliveries >= q.deliveries then
+    local dies = l.flags:find('o', 1, true) or l.deliveries >= q.deliveries
+    note_lost(l, dies and 'dead' or 'lost', detail)
+    if dies then
       bury(q, token, l.tag, l.task_id, l.deliveries, detail)
       return 'dead'
     end

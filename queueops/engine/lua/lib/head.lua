@@ -15,9 +15,10 @@ function head.parse(text)
   }
 end
 
-function head.for_lease(text) -- deliveries, 'org TAB resource TAB task TAB task id', task, task id, patience, flags, first
+function head.for_lease(text) -- deliveries, 'org TAB resource TAB task TAB task id', task, task id, patience, flags, first,
+  -- attempt
   return text:match(
-    '^(%d%d)\t([^\t\n]*\t[^\t\n]*\t([^\t\n]*)\t([^\t\n]*))\t(%d+)\t%d+\t([^\t\n]*)\t%d+\t(%d+)\t%d+\n')
+    '^(%d%d)\t([^\t\n]*\t[^\t\n]*\t([^\t\n]*)\t([^\t\n]*))\t(%d+)\t%d+\t([^\t\n]*)\t%d+\t(%d+)\t(%d+)\n')
 end
 
 function head.ready_since(rank, patience, first) -- where a deadline pulled the rank forward: the first enqueue

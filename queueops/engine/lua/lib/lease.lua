@@ -34,7 +34,7 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
   local job = redis.call('GET', key.job(q.name, tag))
   if not job then return false end -- deleted by hand
   local token = claim.token .. (claim.got + 1)
-  local deliveries, names, task, task_id, patience, flags, first = head.for_lease(job)
+  local deliveries, names, task, task_id, patience, flags, first, attempt = head.for_lease(job)
   if not deliveries then
     unreadable(q, tag, token)
     return false
@@ -52,16 +52,17 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
     local r = rules.of(resource)
     limited, flags = limited or r.any, flags .. rules.take(r)
   end
+  local waited_ms = math.max(0, now.ms - head.ready_since(tonumber(rank), patience, first))
+  claim.waited_ms = claim.waited_ms + waited_ms
   if claim.forgets then
     end_now(claim, q, tag, task_id, cost)
   else
     o.n, q.n = o.n + 1, q.n + 1
     local leased = claim.leased
     leased[2 * got - 1] = token
-    leased[2 * got] = record.write(q.name, tag, names, charged, 0, rank, now.ms, deliveries, flags)
+    leased[2 * got] = record.write(q.name, tag, names, waited_ms, charged, 0, rank, now.ms, deliveries, attempt,
+      flags)
   end
-  local waited_ms = now.ms - head.ready_since(tonumber(rank), patience, first)
-  if waited_ms > 0 then claim.waited_ms = claim.waited_ms + waited_ms end
   local answer, at = claim.answer, 8 * got - 6
   answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = token, q.name, tag, tonumber(rank)
   answer[at + 5], answer[at + 6], answer[at + 7], answer[at + 8] = deliveries, now.ms, limited and 'limited' or '', job

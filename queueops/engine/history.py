@@ -1,0 +1,364 @@
+"""What ended lately, as the scripts wrote it down: counters a minute and an hour, and bounded lists.
+
+Nothing here is the database's: the numbers are right at any rate, also for jobs whose results nobody keeps.
+
+A queue's list holds one line an attempt. The scripts count the lines :data:`FOLD` at a time, so counting
+costs little; the lines that are not counted yet are counted here, by whoever asks.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from queueops.engine.keys import Keys
+from queueops.engine.rules.histogram import EMPTY, added, counted
+
+__all__ = [
+    "FOLD",
+    "HOURS_KEPT",
+    "MINUTES_KEPT",
+    "Bucket",
+    "Ended",
+    "HistoryVerbs",
+    "Kind",
+    "Span",
+    "combined",
+]
+
+#: Lines that are counted at a time; also in ``lua/lib/history.lua``.
+FOLD = 256
+#: How far back the counters go, the running minute or hour included.
+MINUTES_KEPT, HOURS_KEPT = 60, 192
+
+Span = Literal["minute", "hour"]
+#: The bounded lists: what ended last, what failed last, what ran longest.
+Kind = Literal["settled", "failed", "slow"]
+
+SPAN_MS: Mapping[Span, int] = {"minute": 60_000, "hour": 3_600_000}
+_COUNTS = ("ended", "failed", "dead", "retried", "cancelled", "lost")
+_HOURS_OF_SLOWEST = 24
+_STEP = 500
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The attempts that ended in one minute or hour.
+
+    Attributes:
+        start_ms: when it began; 0 where it means all time.
+        ended: attempts that ended, whatever came out.
+        failed: those that ended in an error: dead, retried after an error, or lost with their worker.
+        dead, retried, cancelled, lost: how they ended; the rest succeeded.
+        wait_ms, run_ms: how long they were ready before their claim, and ran, in sum.
+        wait, run: the same as histograms over `rules.histogram.BOUNDS_MS`; what did not run is not in `run`.
+        errors: how many failed with which error class.
+        last_seen_ms: when each error class was seen last.
+    """
+
+    start_ms: int = 0
+    ended: int = 0
+    failed: int = 0
+    dead: int = 0
+    retried: int = 0
+    cancelled: int = 0
+    lost: int = 0
+    wait_ms: int = 0
+    run_ms: float = 0.0
+    wait: tuple[int, ...] = EMPTY
+    run: tuple[int, ...] = EMPTY
+    errors: Mapping[str, int] = field(default_factory=dict)
+    last_seen_ms: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> int:
+        """Attempts that did what they should."""
+        return max(0, self.ended - self.dead - self.retried - self.cancelled - self.lost)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One attempt that ended. Times are in ms; ``attempt`` counts from 1; ``error`` is empty if it did not
+    fail. ``outcome``: succeeded, dead, retried, cancelled, or lost with its worker.
+    """
+
+    ended_ms: int
+    queue: str
+    org: str
+    resource: str
+    task: str
+    task_id: str
+    outcome: str
+    wait_ms: int
+    run_ms: float
+    claimed_ms: int
+    deliveries: int
+    attempt: int
+    error: str = ""
+    message: str = ""
+
+    def as_bucket(self) -> Bucket:
+        """The attempt as what it adds to the counters."""
+        return Bucket(
+            ended=1,
+            failed=int(bool(self.error)),
+            dead=int(self.outcome == "dead"),
+            retried=int(self.outcome == "retried"),
+            cancelled=int(self.outcome == "cancelled"),
+            lost=int(self.outcome == "lost"),
+            wait_ms=self.wait_ms,
+            run_ms=self.run_ms,
+            wait=counted([self.wait_ms]),
+            run=counted([self.run_ms] if self.run_ms > 0 else []),
+            errors={self.error: 1} if self.error else {},
+            last_seen_ms={self.error: self.ended_ms} if self.error else {},
+        )
+
+
+def combined(buckets: Iterable[Bucket]) -> Bucket:
+    """Return the sum of buckets; it starts with the first of them."""
+    parts = list(buckets)
+    if len(parts) == 1:
+        return parts[0]
+    errors: dict[str, int] = {}
+    last_seen: dict[str, int] = {}
+    for bucket in parts:
+        for error, number in bucket.errors.items():
+            errors[error] = errors.get(error, 0) + number
+        for error, ms in bucket.last_seen_ms.items():
+            last_seen[error] = max(ms, last_seen.get(error, 0))
+    return Bucket(
+        start_ms=min((bucket.start_ms for bucket in parts if bucket.start_ms), default=0),
+        **{name: sum(getattr(bucket, name) for bucket in parts) for name in (*_COUNTS, "wait_ms", "run_ms")},
+        wait=added(bucket.wait for bucket in parts),
+        run=added(bucket.run for bucket in parts),
+        errors=errors,
+        last_seen_ms=last_seen,
+    )
+
+
+class HistoryVerbs:
+    """Part of :class:`queueops.engine.store.Store`."""
+
+    client: Any
+    key: Keys
+
+    def queues(self) -> list[str]:
+        raise NotImplementedError
+
+    def now_ms(self) -> int:
+        raise NotImplementedError
+
+    def history(
+        self,
+        queue: str | None = None,
+        task: str = "",
+        *,
+        minutes: int | None = None,
+        hours: int | None = None,
+        now_ms: int | None = None,
+    ) -> list[Bucket]:
+        """Return what ended, a bucket a minute or (``hours``) an hour, oldest first, the running one last.
+
+        ``queue``: None sums all queues; ``task``: ``""`` is every task. ``minutes``: at most 60, the default;
+        ``hours``: at most 192.
+        """
+        queues = [queue] if queue is not None else self.queues() or [""]
+        found = self.histories([(name, task) for name in queues], minutes=minutes, hours=hours, now_ms=now_ms)
+        return [combined(buckets) for buckets in zip(*found, strict=True)]
+
+    def histories(
+        self,
+        names: Sequence[tuple[str, str]],
+        *,
+        minutes: int | None = None,
+        hours: int | None = None,
+        now_ms: int | None = None,
+    ) -> list[list[Bucket]]:
+        """Return :meth:`history` of each (queue, task), read together."""
+        span: Span = "minute" if hours is None else "hour"
+        most = MINUTES_KEPT if hours is None else HOURS_KEPT
+        count = min(max(1, (minutes or most) if hours is None else hours), most)
+        at_ms = self.now_ms() if now_ms is None else now_ms
+        size = SPAN_MS[span]
+        numbers = range(at_ms // size - count + 1, at_ms // size + 1)
+        keys = [
+            self.key(span, queue=queue, task=task, **{span: str(number)})
+            for queue, task in names
+            for number in numbers
+        ]
+        read, uncounted = self._with_uncounted({queue for queue, _ in names}, lambda: self._hashes(keys))
+        found = iter(read)
+        return [
+            self._series(
+                [_bucket(next(found), number * size) for number in numbers], uncounted[queue], task, size
+            )
+            for queue, task in names
+        ]
+
+    def history_ever(self, queue: str) -> Bucket:
+        """Return what has ended in ``queue`` since ever: counters that only grow, without the errors."""
+        key = self.key("counts", queue=queue)
+        [fields], uncounted = self._with_uncounted([queue], lambda: self._hashes([key]))
+        total = combined([_bucket(fields, 0), *(ended.as_bucket() for ended in uncounted[queue])])
+        return replace(total, errors={}, last_seen_ms={})
+
+    def tasks(self, queue: str, now_ms: int | None = None) -> list[str]:
+        """Return the names of the tasks that ended in ``queue`` in the last eight days and have counters."""
+        at_ms = self.now_ms() if now_ms is None else now_ms
+        first = at_ms // SPAN_MS["hour"] - HOURS_KEPT + 1
+        uncounted = self._uncounted([queue])[0][queue]
+        new = {_counted_name(ended.task) for ended in uncounted if ended.ended_ms >= first * SPAN_MS["hour"]}
+        return sorted(
+            new.union(
+                name.decode()
+                for name in self.client.zrangebyscore(self.key("tasks", queue=queue), first, "+inf")
+            )
+        )
+
+    def recent(
+        self, kind: Kind, count: int, queue: str | None = None, *, hours: int = 1, now_ms: int | None = None
+    ) -> list[Ended]:
+        """Return the newest ``count`` attempts that ended (``settled``) or that failed (``failed``), newest
+        first; or the longest runs (``slow``) of the last ``hours`` (at most 24, the running one included).
+        """
+        queues = [queue] if queue is not None else self.queues()
+        if kind == "slow":
+            at_ms = self.now_ms() if now_ms is None else now_ms
+            return self._slowest(queues, count, min(max(1, hours), _HOURS_OF_SLOWEST), at_ms)
+        family = "settled" if kind == "settled" else "failures"
+        lines = [
+            _ended(name, line)
+            for name in queues
+            for line in reversed(self.client.lrange(self.key(family, queue=name), -count, -1))
+        ]
+        return heapq.nlargest(count, lines, key=lambda ended: ended.ended_ms)
+
+    def _slowest(self, queues: Sequence[str], count: int, hours: int, at_ms: int) -> list[Ended]:
+        size = SPAN_MS["hour"]
+        first = at_ms // size - hours + 1
+
+        def read() -> list[Ended]:
+            return [
+                _ended(queue, line)
+                for queue in queues
+                for hour in range(first, at_ms // size + 1)
+                for line in self.client.zrevrange(
+                    self.key("slowest", queue=queue, hour=str(hour)), 0, count - 1
+                )
+            ]
+
+        slowest, uncounted = self._with_uncounted(queues, read)
+        for ended in uncounted.values():
+            slowest += [one for one in ended if one.run_ms > 0 and one.ended_ms >= first * size]
+        return heapq.nlargest(count, slowest, key=lambda ended: ended.run_ms)
+
+    def _hashes(self, keys: Sequence[str]) -> list[Mapping[bytes, bytes]]:
+        # In pipelines without a transaction: thousands of hashes must not hold Redis.
+        read: list[Mapping[bytes, bytes]] = []
+        for at in range(0, len(keys), _STEP):
+            pipeline = self.client.pipeline(transaction=False)
+            for name in keys[at : at + _STEP]:
+                pipeline.hgetall(name)
+            read += pipeline.execute()
+        return read
+
+    def _with_uncounted(
+        self, queues: Iterable[str], read: Callable[[], Any]
+    ) -> tuple[Any, dict[str, list[Ended]]]:
+        """Return what ``read`` returns and the lines that are not in it. Where lines were counted in between
+        it is read again; on a queue that is never still the last answer may be off by one fold."""
+        names = list(queues)
+        for _ in range(_TRIES):
+            uncounted, before = self._uncounted(names)
+            answer = read()
+            if before == self._counted_totals(names):
+                break
+        return answer, uncounted
+
+    def _uncounted(self, queues: Sequence[str]) -> tuple[dict[str, list[Ended]], list[Any]]:
+        pipeline = self.client.pipeline(transaction=True)
+        for queue in queues:
+            settled = self.key("settled", queue=queue)
+            pipeline.llen(settled).lrange(settled, 1 - FOLD, -1)
+            pipeline.hget(self.key("counts", queue=queue), "ended")
+        read = pipeline.execute() if queues else []
+        found = {
+            queue: [_ended(queue, line) for line in lines[len(lines) - length % FOLD :]]
+            for queue, length, lines in zip(queues, read[::3], read[1::3], strict=True)
+        }
+        return found, read[2::3]
+
+    def _counted_totals(self, queues: Sequence[str]) -> list[Any]:
+        pipeline = self.client.pipeline(transaction=False)
+        for queue in queues:
+            pipeline.hget(self.key("counts", queue=queue), "ended")
+        return list(pipeline.execute()) if queues else []
+
+    @staticmethod
+    def _series(buckets: list[Bucket], uncounted: Iterable[Ended], task: str, size: int) -> list[Bucket]:
+        more: dict[int, list[Bucket]] = {}
+        for ended in uncounted:
+            if task in ("", _counted_name(ended.task)):
+                more.setdefault(ended.ended_ms // size * size, []).append(ended.as_bucket())
+        return [
+            replace(combined([bucket, *more[bucket.start_ms]]), start_ms=bucket.start_ms)
+            if bucket.start_ms in more
+            else bucket
+            for bucket in buckets
+        ]
+
+
+def _counted_name(task: str) -> str:
+    return task or "unnamed"  # the empty name is the whole queue's
+
+
+def _bucket(fields: Mapping[bytes, bytes], start_ms: int) -> Bucket:
+    counts: dict[str, int] = {}
+    wait, run = list(EMPTY), list(EMPTY)
+    errors: dict[str, int] = {}
+    last_seen: dict[str, int] = {}
+    for name, value in fields.items():
+        text, number = name.decode("utf-8", "replace"), int(value)
+        if text[0] == "!":
+            errors[text[1:]] = number
+        elif text[0] == "@":
+            last_seen[text[1:]] = number
+        elif text[1:].isdigit():
+            (wait if text[0] == "w" else run)[int(text[1:]) - 1] = number
+        else:
+            counts[text] = number
+    return Bucket(
+        start_ms=start_ms,
+        run_ms=counts.get("run_us", 0) / 1000,
+        wait=tuple(wait),
+        run=tuple(run),
+        errors=errors,
+        last_seen_ms=last_seen,
+        **{name: counts.get(name, 0) for name in (*_COUNTS, "wait_ms")},
+    )
+
+
+def _ended(queue: str, line: bytes) -> Ended:
+    ended, outcome, run, wait, org, resource, task, task_id, _, claimed, deliveries, attempt, _, *told = (
+        line.decode("utf-8", "replace").split("\t")
+    )
+    return Ended(
+        int(ended),
+        queue,
+        org,
+        resource,
+        task,
+        task_id,
+        outcome,
+        int(wait),
+        float(run),
+        int(claimed),
+        int(deliveries),
+        int(attempt) + 1,
+        told[0] if told else "",
+        " ".join(told[1:]),
+    )

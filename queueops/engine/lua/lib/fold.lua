@@ -1,0 +1,141 @@
+-- Fold: counts lines of the history into hashes a minute and an hour, by task and for the whole queue. The buckets are
+-- also in rules/histogram.py, the fields in engine/history.py.
+
+local BOUNDS_MS = { 1, 2, 5, 10, 20, 50, 100, 500, 1000, 5000, 10000, 30000, 60000, 300000, 600000 }
+local MINUTES_KEPT, HOURS_KEPT, SLOWEST_KEPT_HOURS = 62, 193, 25 -- the running one included
+local SLOWEST_KEPT = 50
+local TASKS, FIELDS = 200, 300 -- of a queue, and fields of a hash; further names of tasks and errors count as 'other'
+
+local function bucket(ms)
+  for i = 1, #BOUNDS_MS do
+    if ms <= BOUNDS_MS[i] then return i end
+  end
+  return #BOUNDS_MS + 1
+end
+
+local function count(series, field, number) series[field] = (series[field] or 0) + number end
+
+local function series_of(spans, span, task) -- spans: by number of the minute or hour, by task
+  local tasks = spans[span]
+  if not tasks then
+    tasks = {}
+    spans[span] = tasks
+  end
+  local series = tasks[task]
+  if not series then
+    series = { counts = { ended = 0, wait_ms = 0, run_us = 0 }, errors = {}, last = 0 }
+    tasks[task] = series
+  end
+  return series
+end
+
+local function note(minutes, runs, line)
+  local ended, outcome, run, waited, task = line:match('^(%d+)\t(%a+)\t(%S+)\t(%d+)\t[^\t]*\t[^\t]*\t([^\t]*)\t')
+  local run_ms, wait_ms = tonumber(run) or 0, tonumber(waited)
+  if task == '' then task = 'unnamed' end -- the empty name is the whole queue's
+  local series = series_of(minutes, math.floor(ended / 60000), task)
+  local counts = series.counts
+  counts.ended, counts.wait_ms = counts.ended + 1, counts.wait_ms + wait_ms
+  count(counts, 'w' .. bucket(wait_ms), 1)
+  if run_ms > 0 then
+    counts.run_us = counts.run_us + run_ms * 1000
+    count(counts, 'r' .. bucket(run_ms), 1)
+    runs[#runs + 1] = { run_ms, line, math.floor(ended / 3600000) }
+  end
+  if outcome == 'succeeded' then return end
+  count(counts, outcome, 1)
+  local error = line:match('^[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*'
+    .. '\t[^\t]*\t([^\t]+)')
+  if error then
+    count(counts, 'failed', 1)
+    count(series.errors, error, 1)
+    series.last = ended
+  end
+end
+
+local function merge(into, series)
+  for field, number in pairs(series.counts) do count(into.counts, field, number) end
+  for error, number in pairs(series.errors) do count(into.errors, error, number) end
+  into.last = math.max(into.last, series.last)
+end
+
+local function add(hash, series, kept_s) -- returns whether the hash is new; kept_s: nil for ever
+  local counts = series.counts
+  local new = redis.call('HINCRBY', hash, 'ended', counts.ended) == counts.ended
+  for field, number in pairs(counts) do
+    if field ~= 'ended' and number ~= 0 then redis.call('HINCRBY', hash, field, math.floor(number + 0.5)) end
+  end
+  if not kept_s then return new end
+  if new then redis.call('EXPIRE', hash, kept_s) end
+  for error, number in pairs(series.errors) do
+    if redis.call('HINCRBY', hash, '!' .. error, number) == number and redis.call('HLEN', hash) > FIELDS then
+      redis.call('HDEL', hash, '!' .. error)
+      error = 'other'
+      redis.call('HINCRBY', hash, '!other', number)
+    end
+    redis.call('HSET', hash, '@' .. error, series.last)
+  end
+  return new
+end
+
+local function has_counters(queue, task, hour) -- whether a task that is new in this hour gets counters of its own
+  local tasks = key.tasks(queue)
+  if redis.call('ZADD', tasks, 'GT', hour, task) == 0 then return true end
+  redis.call('ZREMRANGEBYSCORE', tasks, '-inf', hour - HOURS_KEPT)
+  if task == 'other' or redis.call('ZCARD', tasks) <= TASKS then return true end
+  redis.call('ZREM', tasks, task)
+  return false
+end
+
+local function add_hour(queue, hour, task, series) -- returns under which name the task counts
+  local hash = key.hour(queue, hour, task)
+  if add(hash, series, HOURS_KEPT * 3600) and task ~= '' and not has_counters(queue, task, hour) then
+    redis.call('DEL', hash)
+    return add_hour(queue, hour, 'other', series)
+  end
+  return task
+end
+
+local function keep_slowest(queue, runs)
+  local floors = {} -- by hour: a run must be longer to be among the slowest
+  for _, run in ipairs(runs) do
+    local hour = run[3]
+    local slowest = key.slowest(queue, hour)
+    floors[hour] = floors[hour]
+      or tonumber(redis.call('ZRANGE', slowest, -SLOWEST_KEPT, -SLOWEST_KEPT, 'WITHSCORES')[2]) or 0
+    if run[1] > floors[hour] and redis.call('ZADD', slowest, run[1], run[2]) == 1 then
+      redis.call('ZREMRANGEBYRANK', slowest, 0, -SLOWEST_KEPT - 1)
+      redis.call('EXPIRE', slowest, SLOWEST_KEPT_HOURS * 3600)
+      floors[hour] = nil
+    end
+  end
+end
+
+local function fold(queue, lines)
+  local minutes, hours, runs, ever = {}, {}, {}, series_of({}, 0, '')
+  for _, line in ipairs(lines) do note(minutes, runs, line) end
+  for minute, tasks in pairs(minutes) do
+    local total = series_of({}, 0, '')
+    for task, series in pairs(tasks) do
+      merge(total, series)
+      merge(series_of(hours, math.floor(minute / 60), task), series)
+    end
+    -- The whole queue has counters of its own: a look at all queues reads as many hashes as there are queues.
+    merge(series_of(hours, math.floor(minute / 60), ''), total)
+    merge(ever, total)
+    tasks[''] = total
+  end
+  local names = {}
+  for hour, tasks in pairs(hours) do
+    for task, series in pairs(tasks) do names[task] = add_hour(queue, hour, task, series) end
+  end
+  for minute, tasks in pairs(minutes) do
+    for task, series in pairs(tasks) do
+      if minute > math.floor(now.ms / 60000) - MINUTES_KEPT then
+        add(key.minute(queue, minute, names[task]), series, MINUTES_KEPT * 60)
+      end
+    end
+  end
+  add(key.counts(queue), ever)
+  keep_slowest(queue, runs)
+end
