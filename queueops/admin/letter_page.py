@@ -9,7 +9,7 @@ from queueops.admin.paginator import bounded_count
 from queueops.engine.rules.states import LetterStatus
 from queueops.errors import InvalidMessage
 from queueops.models import DeadLetter
-from queueops.ops import messages, permissions
+from queueops.ops import messages, permissions, storable
 from queueops.ops.masking import mask_text
 
 __all__ = ["HEAVY", "letter_context"]
@@ -49,7 +49,7 @@ def _payload(letter: DeadLetter) -> dict[str, Any]:
     try:
         message = messages.read(letter.raw_message)
     except InvalidMessage as error:
-        return {"unreadable": str(error), "raw": mask_text(letter.raw_message[:4_000])}
+        return {"unreadable": str(error), "raw": mask_text(storable.text(letter.raw_message[:4_000]))}
     # argsrepr and kwargsrepr repeat the payload as text, which no key can mask.
     headers = {
         name: value for name, value in message.headers.items() if name not in ("argsrepr", "kwargsrepr")

@@ -80,7 +80,7 @@ def claim(reply: list[Any]) -> Claim:
 def leased(reply: list[Any], at: int) -> Leased:
     """Return the job whose fields begin at ``at`` in the answer of claim.lua."""
     token, queue, tag, rank, deliveries, claimed, limited, job = reply[at : at + LEASED_FIELDS]
-    head, message = unpack(job.decode())
+    head, message = unpack(job.decode("utf-8", "surrogateescape"))
     return Leased(
         token.decode(),
         queue.decode(),
@@ -172,8 +172,10 @@ def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int) -
 
 
 def dead_entry(entry: tuple[bytes, Mapping[bytes, bytes]]) -> DeadEntry:
-    """Return one entry of the dead stream. The job's text may be no message at all: it is kept as it is."""
-    got = {field.decode(): value.decode("utf-8", "replace") for field, value in entry[1].items()}
+    """Return one entry of the dead stream. The job's text may be no message at all: it is kept as it is, with
+    bytes that are no UTF-8 as escapes, which the way back makes bytes again.
+    """
+    got = {field.decode(): value.decode("utf-8", "surrogateescape") for field, value in entry[1].items()}
     try:
         head, message = unpack(got["job"])
         org, resource, task, task_id = head.org, head.resource, head.task, head.task_id

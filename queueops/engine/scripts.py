@@ -24,12 +24,13 @@ from importlib import resources
 from typing import Any
 
 import redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 from queueops.engine import wire
 from queueops.engine.keys import lua_key
 
 INCLUDE = re.compile(r'^( *)--- @include "([^"\n]+)"$', re.MULTILINE)
+PLACE = re.compile(r"@user_script:(\d+)")
 KEY = re.compile(r"\bkey\.(\w+)\(")
 
 #: Every verb that is a script.
@@ -140,6 +141,24 @@ def source(name: str) -> str:
     return "local P = KEYS[1]\n" + with_keys(expand(read(name)))
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the server itself refused a command: a new connection would hear the same.
+
+    A key of a wrong type, a disk that is full, too few replicas. Not a demoted or loading primary.
+    """
+    return type(error) in (ResponseError, OutOfMemoryError) and not str(error).startswith("UNBLOCKED")
+
+
+def told(error: BaseException, name: str) -> str:
+    """Return what the server said when it refused the script ``name``, with the line that it stopped at."""
+    text = str(error)
+    found = PLACE.search(text)
+    lines = source(name).splitlines()
+    if found is None or not 0 < int(found[1]) <= len(lines):
+        return f"{name}: {text}"
+    return f"{name}: {text} Line {found[1]} is: {lines[int(found[1]) - 1].strip()}"
+
+
 @functools.cache
 def digest(name: str) -> str:
     """Return the SHA-1 by which EVALSHA names the script."""
@@ -151,7 +170,7 @@ def run(client: redis.Redis, prefix: str, name: str, *args: str | int | float | 
     try:
         return wire.call(client, "EVALSHA", digest(name), 1, prefix, *args)
     except NoScriptError:
-        return client.eval(source(name), 1, prefix, *args)
+        return wire.call(client, "EVAL", source(name), 1, prefix, *args)
 
 
 def send(client: redis.Redis, prefix: str, name: str, *args: str | int | float | bytes) -> Callable[[], Any]:
@@ -162,7 +181,7 @@ def send(client: redis.Redis, prefix: str, name: str, *args: str | int | float |
         try:
             return receive()
         except NoScriptError:
-            return client.eval(source(name), 1, prefix, *args)
+            return wire.call(client, "EVAL", source(name), 1, prefix, *args)
 
     return answer
 

@@ -22,7 +22,8 @@ def pack(args: tuple[Argument, ...]) -> bytes:
     parts = [b"*%d\r\n" % len(args)]
     for arg in args:
         if isinstance(arg, str):
-            data = arg.encode()
+            # Bytes of a message that are no UTF-8 were read as escapes and go back as they were.
+            data = arg.encode("utf-8", "surrogateescape")
         elif isinstance(arg, bytes):
             data = arg
         else:

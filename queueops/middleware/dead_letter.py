@@ -33,7 +33,8 @@ class Cancelled(Ignore):
 
 
 class RetryRefused(Reject):
-    """The attempt failed and the next one could not be published: the job goes to the dead letters.
+    """The attempt failed and the next one could not be published: the job goes to the dead letters, or, with
+    ``requeue`` because the broker was only away, back to its lane.
 
     Attributes:
         error: class name of what the attempt raised.

@@ -25,10 +25,11 @@ from queueops.conf import config
 from queueops.engine.rules.states import Reason
 from queueops.middleware import payloads
 from queueops.middleware.breaker import counts
-from queueops.middleware.dead_letter import Cancelled, detail, reason_of
+from queueops.middleware.dead_letter import Cancelled, RetryRefused, detail, reason_of
 from queueops.middleware.run import failed_elsewhere
 
-#: Delay before a job that its task rejected with ``requeue=True`` may be claimed again.
+#: Delay before a job may be claimed again that its task rejected with ``requeue=True``, or whose next attempt
+#: the broker, being away, did not take.
 REQUEUE_DELAY_MS = 5_000
 #: The deaths that an attempt's own error caused; any other says nothing about the job's resource.
 _ATTEMPT_FAILED = frozenset({Reason.FAILED, Reason.TIMEOUT})
@@ -243,6 +244,8 @@ class Request(stock.Request):
                 stock.task_ready(self)
                 return
             self._bury(error, Reason.TIMEOUT, str(exc_info.traceback))
+        elif isinstance(error, RetryRefused) and error.requeue:
+            self._give_back(REQUEUE_DELAY_MS, error, Reason.RETRY_REFUSED)
         elif (isinstance(error, Reject) and not error.requeue) or not isinstance(error, _NO_FAILURE):
             self._bury(error, reason_of(error), str(exc_info.traceback))
         super().on_failure(exc_info, send_failed_event, return_ok)
@@ -257,10 +260,15 @@ class Request(stock.Request):
         return False
 
     def _next_attempt(self, error: TimeLimitExceeded) -> bool:
-        """Publish the attempt after a hard time limit, which only this process saw; False: there is none."""
+        """Publish the attempt after a hard time limit, which only this process saw; True if there is one, or
+        if this one runs again because the broker is away.
+        """
         answer = failed_elsewhere(self._app, self.task, self._context, error, self._ran_seconds())
         if isinstance(answer, Cancelled):
             self._announce_revoked("cancelled", True, None, False)
+            return True
+        if isinstance(answer, RetryRefused) and answer.requeue:
+            self._give_back(REQUEUE_DELAY_MS, answer, Reason.RETRY_REFUSED)
             return True
         if not isinstance(answer, CeleryRetry):
             return False

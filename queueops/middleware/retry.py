@@ -17,7 +17,7 @@ from celery.exceptions import Retry as CeleryRetry
 
 from queueops.conf import config
 from queueops.engine.rules.backoff import RetryPolicy, policy_from
-from queueops.errors import JobCancelled, StaleLease
+from queueops.errors import BrokerUnavailable, JobCancelled, StaleLease
 from queueops.middleware.breaker import counts
 from queueops.middleware.chain import Envelope, Job, Middleware
 from queueops.middleware.dead_letter import Cancelled, RetryRefused, attempt_entry
@@ -163,4 +163,6 @@ def _refused(refused: Reject, error: BaseException) -> RetryRefused | Ignore:
     if isinstance(cause, JobCancelled):
         return Cancelled(f"{error}; {cause}")
     text = f"{error}; the next attempt could not be published: {type(cause).__name__}: {cause}"
-    return RetryRefused(type(error).__name__, text)
+    # A broker that is away is back later: then this attempt runs again. If it did take the next one, and only
+    # its answer was lost, the lease has ended with it and giving the job back changes nothing.
+    return RetryRefused(type(error).__name__, text, requeue=isinstance(cause, BrokerUnavailable))

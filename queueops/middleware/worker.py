@@ -111,6 +111,7 @@ class Leases(bootsteps.StartStopStep):
         holder: Holder | None = getattr(channel, "holder", None)
         if holder is None:
             return  # another transport
+        _see_dead_children(c.pool)
         channel.serves_pool = True
         first = holder.slots is None
         holder.slots = c.initial_prefetch_count
@@ -123,7 +124,7 @@ class Leases(bootsteps.StartStopStep):
         _refuse_eviction(channel.store)
         chain().worker_started(channel.store)
         if holder.max_jobs:
-            holder.subscribe(lambda: _stop_at(holder))
+            holder.subscribe(lambda _urgent: _stop_at(holder))
         # With its remote control command; processes that only publish do without.
         from queueops.middleware.stopping import stop_cancelled
 
@@ -131,6 +132,17 @@ class Leases(bootsteps.StartStopStep):
         threading.Thread(
             target=_chores_loop, args=(c.app, holder, turn), name="queueops-chores", daemon=True
         ).start()
+
+
+def _see_dead_children(pool: Any) -> None:
+    """Let a prefork pool watch a child again that died at the moment of a reconnect.
+
+    Celery notices the death, stops watching, and finds the process not yet reaped; a reconnect before its
+    next look makes it watch "nothing", and ends the worker by a ValueError.
+    """
+    for process in getattr(getattr(pool, "_pool", None), "_pool", None) or ():
+        if getattr(process, "_sentinel_poll", 0) is None:
+            del process._sentinel_poll
 
 
 def _refuse_eviction(store: Store) -> None:
@@ -151,6 +163,7 @@ def _stop_at(holder: Holder) -> None:
 def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]) -> None:
     adopted = False
     lost_seen = 0
+    refused_seen = ""
     while not holder.draining:
         try:
             with app.connection_for_write() as connection:
@@ -171,6 +184,10 @@ def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]
                         )
                         lost_seen = holder.lost_total
                     stop_cancelled()
+                    thread = lease_thread(holder)
+                    if thread is not None and thread.refused != refused_seen:
+                        refused_seen = thread.refused
+                        logger.error("The broker refuses what the lease thread asks: %s", refused_seen)
                     chores.turn(store, holder.name, monotonic())
                     payloads.remove_ended()
                     _ended.wait(0.5)
@@ -192,8 +209,12 @@ def _drain(**_: Any) -> None:
 
 
 def leave() -> None:
-    """Settle and release everything of this process; called when the pool has ended."""
+    """Settle and release everything of this process; called when the pool has ended.
+
+    A warm shutdown waits as long as a lease for a broker that is away, if it has ends of jobs to tell.
+    """
     _ended.set()
+    cold = state.should_terminate is not None and state.should_terminate is not False
     for holder in holders():
-        end_leases(holder)
+        end_leases(holder, 0.0 if cold else config().lease_seconds)
     payloads.remove_ended()

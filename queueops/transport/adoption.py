@@ -51,5 +51,6 @@ def _job(element: bytes, org: str) -> NewJob:
         job = to_job(message, limit=len(element) * 2 + 1000)
     except Exception:  # whatever is wrong with it, a worker will bury it and a person can look
         tag = new_tag()
-        return NewJob(tag=tag, task_id=tag, task="", org=org, message=element.decode("utf-8", "replace"))
+        text = element.decode("utf-8", "surrogateescape")  # every byte of it comes back as it was
+        return NewJob(tag=tag, task_id=tag, task="", org=org, message=text)
     return job if message["headers"].get("queueops") else replace(job, org=org)

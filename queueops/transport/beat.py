@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
 import redis
 
+from queueops.engine import scripts
 from queueops.engine.store import STEP, Store
 from queueops.transport import native
 from queueops.transport.holder import Holder
@@ -21,6 +23,8 @@ from queueops.transport.holder import Holder
 TICK_SECONDS = 1.0
 #: A renewal is tried three times within a lease of 30 s.
 SOCKET_TIMEOUT = 3.0
+#: Between two tries of a process that ends while the broker is away.
+RETRY_SECONDS = 0.25
 
 
 class LeaseThread:
@@ -40,6 +44,8 @@ class LeaseThread:
         self._renew_now = True
         self._busy = native.lock()
         self._started_ms = int(time() * 1000)
+        #: What a script was last refused for; whoever may log tells it.
+        self.refused = ""
         #: Monotonic time of the last answer from Redis: a liveness probe reads it.
         self.last_answer = monotonic()
 
@@ -61,10 +67,11 @@ class LeaseThread:
         self._renew_now = True
         self._wake.set()
 
-    def stop(self) -> None:
+    def stop(self, patience: float = 0.0) -> None:
         """End the thread: send what waits, give back what is held, strike the process off.
 
-        A job that had started and must not run twice is lost with it.
+        A job that had started and must not run twice is lost with it. ``patience``: seconds to wait for a
+        broker that is away while it has not been told of a job's end; such a job would run again.
         """
         self._stopping = True
         self._wake.set()
@@ -74,19 +81,24 @@ class LeaseThread:
             "worker": self.holder.name,
             "message": "The worker was stopped while the job ran, and the job must not run twice.",
         }
-
-        try:
-            with self._busy:
-                self._send()
-                once = [
-                    held.job.token
-                    for held in self.holder.jobs()
-                    if held.started is not None and held.job.once
-                ]
-                self._store.release(once, lost=True, detail=detail)
-                self._store.leave(self.holder.name)
-        except (redis.RedisError, OSError):
-            pass  # the lease expires by itself
+        deadline = monotonic() + patience
+        while True:
+            try:
+                with self._busy:
+                    self._send()
+                    once = [
+                        held.job.token
+                        for held in self.holder.jobs()
+                        if held.started is not None and held.job.once
+                    ]
+                    self._store.release(once, lost=True, detail=detail)
+                    self._store.leave(self.holder.name)
+                return
+            except (redis.RedisError, OSError):
+                self._store.client.connection_pool.disconnect()
+                if not self.holder.pending or monotonic() >= deadline:
+                    return  # the lease expires by itself
+                self._wake.wait(RETRY_SECONDS)
 
     def _run(self) -> None:
         next_tick = next_renew = 0.0
@@ -96,13 +108,15 @@ class LeaseThread:
                 with self._busy:
                     if not self._lives():
                         return
-                    self._send()
+                    refused = self._refused
+                    refused("settle", self._settle)
+                    refused("release", self._give_back)
+                    refused("release", self._drop_buffer)
                     if self._renew_now or now >= next_renew:
-                        self._renew_now = False
-                        self._renew()
+                        self._renew_now = refused("renew", self._renew)
                         next_renew = now + self.heartbeat
                     if now >= next_tick:
-                        self._store.reap()
+                        refused("reap", self._store.reap)
                         next_tick = now + TICK_SECONDS
                     self.last_answer = monotonic()
             except Exception:
@@ -116,7 +130,23 @@ class LeaseThread:
     def _lives(self) -> bool:
         return not self._stopping and os.getpid() == self._pid
 
+    def _refused(self, script: str, step: Callable[[], object]) -> bool:
+        """Run one step; True when the server refused it, which must not keep the others from being run."""
+        try:
+            step()
+        except redis.ResponseError as error:
+            if not scripts.is_refusal(error):
+                raise
+            self.refused = scripts.told(error, script)
+            return True
+        return False
+
     def _send(self) -> None:
+        self._settle()
+        self._give_back()
+        self._drop_buffer()
+
+    def _settle(self) -> None:
         holder = self.holder
         while items := holder.take_settles(STEP):
             try:
@@ -125,6 +155,9 @@ class LeaseThread:
                 holder.unsent(items)
                 raise
             holder.confirm(items, words)
+
+    def _give_back(self) -> None:
+        holder = self.holder
         returned = holder.take_given_back()
         while returned:
             token, delay_ms, lost, detail = returned[0]
@@ -135,7 +168,9 @@ class LeaseThread:
                 raise
             holder.forget([token])
             returned.pop(0)
-        if holder.draining and (tokens := holder.drop_buffer()):
+
+    def _drop_buffer(self) -> None:
+        if self.holder.draining and (tokens := self.holder.drop_buffer()):
             self._store.release(tokens)
 
     def _renew(self) -> None:

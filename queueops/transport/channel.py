@@ -13,9 +13,11 @@ from contextlib import suppress
 from functools import cached_property
 from queue import Empty
 from threading import get_ident
+from time import monotonic
 from typing import Any
 
 import redis
+from kombu.log import get_logger
 from kombu.transport import redis as stock
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
@@ -34,6 +36,14 @@ from queueops.transport.qos import QoS
 REPLY_QUEUE = re.compile(r"\.reply\..*pidbox$")
 #: Replies that nobody fetched are gone after this; stock leaves them for ever.
 REPLY_KEPT_MS = 60_000
+#: Seconds between two claims of a worker whose claims are refused; it begins with one.
+LONGEST_REST = 30.0
+
+logger = get_logger(__name__)
+
+
+def _look_again() -> None:
+    """Nothing: a timer that fires makes the event loop turn."""
 
 
 def is_reply(queue: str) -> bool:
@@ -84,6 +94,9 @@ class Channel(stock.Channel):
         self._turn: dict[str, float] = {}
         self._active: list[str] | None = None
         self._repeated = False
+        self._refusals = 0
+        self._rest_until = 0.0
+        self._told = ""
         super().__init__(*args, **kwargs)
         self.store = Store(
             redis.Redis(connection_pool=self.pool),
@@ -200,11 +213,19 @@ class Channel(stock.Channel):
         cycle._fd_to_chan[self._wake.reader] = (self, "WAKE")
         cycle.poller.register(self._wake.reader, cycle.eventflags)
 
-    def _slot_freed(self) -> None:
+    def _slot_freed(self, urgent: bool) -> None:
         consumption = self._consumption
         if consumption is not None and consumption.pending is not None and consumption.pending.bell:
             # The socket is blocked on the bell, so this settle can not travel with a claim.
             self.connection.flush_soon(self)
+        elif (
+            urgent
+            and self.serves_pool
+            and (self.holder.has_given_back or self.holder.free <= len(self._buffer))
+        ):
+            self.connection.flush_soon(
+                self
+            )  # nor what no claim takes along, or where no slot is free for one
         elif self._wake is not None and self._runs_low() and get_ident() != self.connection.cycle.loop_thread:
             self._wake.set()  # the loop's own thread passes on_poll_start before it polls again
 
@@ -292,6 +313,8 @@ class Channel(stock.Channel):
         consumption, connection = self._consumption, self.client.connection
         if not free and (not ahead or consumption.is_sated()):
             return
+        if self._refusals and monotonic() < self._rest_until:
+            return
         self._in_poll, self._brpop_sent_at = connection, stock.monotonic()
         # A job may have ended while the last claim was on its way: behind the bell its settle, and with it
         # the slot of a capped org, would wait up to a second.
@@ -319,7 +342,10 @@ class Channel(stock.Channel):
         consumption, connection = self._consumption, self.client.connection
         assert consumption is not None
         try:
-            return consumption.read(connection.read_response)
+            claim = consumption.read(connection.read_response)
+            if claim is not None:
+                self._refusals = 0
+            return claim
         except NoScriptError:
             for name in ("claim", "settle"):  # the server was restarted, or another was promoted
                 connection.send_command("SCRIPT", "LOAD", scripts.source(name))
@@ -327,11 +353,27 @@ class Channel(stock.Channel):
             return None
         except BaseException as error:
             connection.disconnect()  # what else lies in the socket answers nothing we still ask
+            if scripts.is_refusal(error):
+                self._back_off(error)
+                return None
             if isinstance(error, ReadOnlyError) or str(error).startswith("UNBLOCKED"):
                 raise RedisConnectionError(
                     str(error)
                 ) from error  # the primary was demoted: look for the new one
             raise
+
+    def _back_off(self, error: BaseException) -> None:
+        """Claim again later: the server refused, and would refuse at once. No worker ends by that."""
+        self._refusals += 1
+        delay = min(LONGEST_REST, 2.0 ** (self._refusals - 1))
+        self._rest_until = monotonic() + delay
+        if hub := self.connection.cycle.hub:
+            hub.call_later(delay, _look_again)  # a turn of the loop
+        assert self._consumption is not None
+        told = scripts.told(error, self._consumption.reading)
+        if told != self._told:
+            self._told = told
+            logger.error("The broker refuses to give out jobs; this worker goes on asking: %s", told)
 
     def hand_over(self) -> int:
         """Deliver jobs from the buffer to free slots; returns how many.

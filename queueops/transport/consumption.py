@@ -52,6 +52,8 @@ class Consumption:
         #: Jobs that had ended when a claim for no free slot found nothing: another is of use after the next.
         self.sated = -1
         self._sated_at = 0.0
+        #: The script whose answer was read last.
+        self.reading = "claim"
 
     def is_sated(self) -> bool:
         """Whether a claim for no free slot is too soon: nothing ended since the last found nothing."""
@@ -90,6 +92,7 @@ class Consumption:
             read_reply()
             self.pending = None
             return None
+        self.reading = "settle" if exchange.settles else "claim"
         if exchange.settles:
             try:
                 words = replies.words(read_reply())
@@ -98,6 +101,7 @@ class Consumption:
             else:
                 self.holder.confirm(exchange.settles, words)
             exchange.settles = []
+            self.reading = "claim"
         try:
             claim = replies.claim(read_reply())
         except ResponseError:

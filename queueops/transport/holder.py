@@ -69,7 +69,7 @@ class Holder:
         self._number = 0
         self._open: set[int] = set()
         self._lock = native.lock()
-        self._changed: list[Callable[[], None]] = []
+        self._changed: list[Callable[[bool], None]] = []
 
     # Claims
 
@@ -151,7 +151,8 @@ class Holder:
             self._outbox.append(Settlement(token, outcome, run_ms, detail, counts_as_failure))
             self.mean_ms += (run_ms - self.mean_ms) * (MEAN_STEP if self.ended_total else 1)
             self._ended(held)
-        self._announce()
+        # The slot of a limited org or resource is free for others when Redis knows of the end, not before.
+        self._announce(held is not None and held.job.limited)
 
     def then(self, token: str, tell: Callable[[str], None]) -> None:
         """Have ``tell`` called with Redis's word on the settle of this lease; it must not wait or fail."""
@@ -167,7 +168,7 @@ class Holder:
             held = self._held.get(token)
             self._given_back.append((token, delay_ms, lost, detail or {}))
             self._ended(held)
-        self._announce()
+        self._announce(True)
 
     def _ended(self, held: Held | None) -> None:
         if held is not None and held.handed:
@@ -183,7 +184,7 @@ class Holder:
                 self.buffer.remove(job)
                 self._given_back.append((job.token, 0, False, {}))
         if jobs:
-            self._announce()
+            self._announce(True)
 
     def take_settles(self, limit: int) -> list[Settlement]:
         """Take settles to be sent; each comes back by :meth:`confirm` or :meth:`unsent`."""
@@ -258,7 +259,7 @@ class Holder:
                         self._cancelled.append(token)
                     else:
                         self._outbox.append(Settlement(token, "cancelled"))
-        self._announce()
+        self._announce(False)
 
     def take_cancelled(self) -> list[str]:
         """Take the tokens of jobs that were cancelled since the last call."""
@@ -282,6 +283,11 @@ class Holder:
         return bool(self._outbox)
 
     @property
+    def has_given_back(self) -> bool:
+        """Whether a job waits to be released, which no claim does."""
+        return bool(self._given_back)
+
+    @property
     def pending(self) -> bool:
         """Whether anything waits to be sent."""
         return bool(self._outbox or self._given_back)
@@ -299,18 +305,20 @@ class Holder:
 
     # Whoever waits for a free slot or for something to send
 
-    def subscribe(self, wake: Callable[[], None]) -> None:
-        """Call ``wake`` after each end of a job, from the thread where it ended."""
+    def subscribe(self, wake: Callable[[bool], None]) -> None:
+        """Call ``wake`` after each end of a job, from the thread where it ended; with True when somebody
+        else waits for Redis to know of it.
+        """
         self._changed.append(wake)
 
-    def unsubscribe(self, wake: Callable[[], None]) -> None:
+    def unsubscribe(self, wake: Callable[[bool], None]) -> None:
         """Stop calling ``wake``."""
         if wake in self._changed:
             self._changed.remove(wake)
 
-    def _announce(self) -> None:
+    def _announce(self, urgent: bool) -> None:
         for wake in self._changed:
-            wake()
+            wake(urgent)
 
 
 _holders: dict[str, Holder] = {}

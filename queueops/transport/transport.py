@@ -23,12 +23,15 @@ def lease_thread(holder: Holder) -> LeaseThread | None:
     return _threads.get(holder.name)
 
 
-def end_leases(holder: Holder) -> None:
-    """Settle and release all that ``holder`` has, end its lease thread and forget both."""
+def end_leases(holder: Holder, patience: float = 0.0) -> None:
+    """Settle and release all that ``holder`` has, end its lease thread and forget both.
+
+    ``patience``: seconds to wait for a broker that is away while ends of jobs wait to be told.
+    """
     holder.draining = True
     thread = _threads.pop(holder.name, None)
     if thread is not None:
-        thread.stop()
+        thread.stop(patience)
     retire(holder)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from tests.support.polling import eventually, stays
 from tests.support.stack import LEASE_SECONDS, Stack
 
@@ -86,3 +88,38 @@ def test_a_retry_outlives_the_worker_that_sent_it(stack: Stack) -> None:
     stack.wait_ended("job", within=20)
     stack.wait_empty()
     assert stack.ledger.starts("job") == 2
+
+
+LONG_LEASES = {"QUEUEOPS_LEASE_SECONDS": "60", "QUEUEOPS_HEARTBEAT_SECONDS": "10"}
+
+
+def fail_while_the_broker_is_away(stack: Stack, pool: str, **options: object) -> None:
+    """A job fails at a moment when its next attempt can not be published; the broker comes back later."""
+    proxy = stack.proxy()
+    stack.worker(pool=pool, concurrency=1, broker_url=proxy.broker_url, env=LONG_LEASES, settings=POLICY)
+    stack.enqueue("fail_behind_door", "job", "door", **options)
+    stack.wait_started("job")
+    proxy.refuse()
+    stack.ledger.open("door")
+    eventually(lambda: stack.ledger.of("job", "error"), within=10, what="the failure")
+    # The publish of the next attempt is given up within five seconds.
+    stays(lambda: stack.snapshot().leased == 1, during=6)
+    proxy.accept()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_an_attempt_that_fails_while_the_broker_is_away_runs_again(stack: Stack, pool: str) -> None:
+    fail_while_the_broker_is_away(stack, pool)
+    stack.wait_ended("job", within=25)
+    stack.wait_empty()
+    assert [entry.retries for entry in stack.ledger.of("job")] == [0, 0], "the same attempt, delivered again"
+    assert not stack.dead()
+
+
+def test_what_must_not_run_twice_and_cannot_be_retried_is_a_dead_letter(stack: Stack) -> None:
+    fail_while_the_broker_is_away(stack, "threads", delivery="at_most_once")
+    [letter] = eventually(stack.dead, within=25, what="the dead letter")
+    assert letter.detail["reason"] == "retry_refused"
+    assert "job refused" in letter.detail["message"]
+    assert stack.ledger.starts("job") == 1
+    stack.wait_empty()

@@ -69,3 +69,25 @@ def test_after_its_number_of_jobs_a_worker_exits_clean(stack: Stack, pool: str) 
     stack.wait_ended(*jobs)
     stack.wait_empty()
     stack.ledger.assert_each_ran_once(jobs)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_an_end_that_the_broker_has_not_heard_of_is_waited_for(stack: Stack, pool: str) -> None:
+    """A deploy while the broker is away: what has run must not run again."""
+    long_leases = {"QUEUEOPS_LEASE_SECONDS": "60", "QUEUEOPS_HEARTBEAT_SECONDS": "10"}
+    proxy = stack.proxy()
+    leaving = stack.worker(pool=pool, concurrency=1, broker_url=proxy.broker_url, env=long_leases)
+    stack.enqueue("hold", "job", "door")
+    stack.wait_started("job")
+    proxy.refuse()
+    stack.ledger.open("door")
+    stack.wait_ended("job")
+    leaving.terminate()
+    stays(leaving.alive, during=2, what="the worker waits for its broker")
+    proxy.accept()
+    assert leaving.wait_exit(within=15) == 0
+    # Settled, and not left to a lease that has a minute to go.
+    stack.wait_empty(within=2)
+    stack.worker(pool="threads", concurrency=1)
+    stays(lambda: stack.ledger.starts("job") == 1, during=1)
+    assert not stack.dead()

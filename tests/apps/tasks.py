@@ -79,6 +79,15 @@ def fail_at(self: Task, job: str, gate: str, within: float = 60.0) -> None:
         raise Refused(f"{job} refused")
 
 
+@shared_task(bind=True, name="ledger.fail_behind_door")
+def fail_behind_door(self: Task, job: str, gate: str) -> None:
+    """Fail the first run when the test opens ``gate``."""
+    with recorded(self, job):
+        if ledger().starts(job) == 1:
+            ledger().wait_at(gate, within=60)
+            raise Refused(f"{job} refused")
+
+
 @shared_task(bind=True, name="ledger.fail_for_good", no_retry=(Hopeless,))
 def fail_for_good(self: Task, job: str) -> None:
     """Fail with an exception that the task lists as final."""

@@ -21,6 +21,7 @@ from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import broker, dead_letters, editing, messages
 from queueops.ops.permissions import Actor
 from queueops.ops.replay import job_of
+from queueops.transport.adoption import adopt
 from tests.support import letters, site
 from tests.support.valkey import Valkey
 
@@ -319,3 +320,20 @@ def test_a_dead_job_that_others_wait_for_releases_them_by_its_replay(app: Celery
     store.settle([Settlement(letters.claim(store).token, "succeeded")])
 
     assert letters.claim(store).task_id == "child"
+
+
+def test_a_message_that_is_no_text_is_replayed_byte_by_byte(app: Celery, store: Store) -> None:
+    # Given bytes that are no UTF-8, which another program put where stock Celery puts its messages
+    alien = b'{"body": "\xff\xfe \xc3\xa9 \xed\xa0\x80", "n": 1}'
+    store.client.rpush("standard", alien)
+    assert adopt(store, "standard", org="acme") == 1
+    letters.die(store, reason="undecodable", attempt=0)
+    dead_letters.collect(store)
+    letter = DeadLetter.objects.get()
+    assert letter.message_encoding == "base64"
+
+    assert dead_letters.replay(ACTOR, [letter.pk]).count == 1
+
+    job = letters.claim(store)
+    kept = store.client.get(store.key("job", queue="standard", tag=job.tag))
+    assert kept.partition(b"\n")[2] == alien

@@ -9,8 +9,9 @@ from typing import Any
 import kombu
 import pytest
 
+from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
-from queueops.transport import register
+from queueops.transport import beat, register
 from tests.support.polling import eventually
 from tests.support.valkey import Valkey
 
@@ -81,3 +82,24 @@ def test_a_job_that_arrives_after_its_consumer_was_cancelled_goes_back(pool: kom
 
     assert channel.holder.busy == 0
     eventually(lambda: channel.store.queue_snapshot("q").ready == 3, within=5)
+
+
+def test_the_end_of_a_limited_job_is_told_at_once_though_no_slot_is_free(
+    pool: kombu.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its slot is free for other workers only when Redis knows of the end."""
+    channel = pool.default_channel
+    holder, store = channel.holder, channel.store
+    # Without this test's subject the next tick would send it.
+    monkeypatch.setattr(beat, "TICK_SECONDS", 60.0)
+    store.set_limits("q", {"acme": Limits(max_in_flight=1)})
+    for org in ("acme", "globex"):
+        pool.Producer().publish(org, exchange="", routing_key="q", headers={"queueops": {"org": org}})
+    taken: dict[str, Any] = {}
+    monkeypatch.setattr(holder, "slots", 2)
+    with pool.Consumer([kombu.Queue("q")], callbacks=[taken.__setitem__]):
+        while len(taken) < 2:
+            pool.drain_events(timeout=2)
+        monkeypatch.setattr(holder, "slots", 1)
+        holder.settle(taken["acme"].delivery_tag, "succeeded", 1.0)
+        eventually(lambda: store.org_snapshot("q", "acme").in_flight == 0, within=5)

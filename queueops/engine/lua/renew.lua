@@ -32,6 +32,8 @@ local function charge_so_far(token, l, ran_ms)
 end
 
 now.drainable()
+-- First: whatever is wrong with a queue, its process lives, and scripts do not roll back.
+redis.call('ZADD', key.holders(), now.ms + lease_ms, holder)
 for start = 6, #ARGV, 2 * READ_AT_ONCE do
   local tokens = {}
   for i = start, math.min(start + 2 * READ_AT_ONCE - 1, #ARGV), 2 do tokens[#tokens + 1] = ARGV[i] end
@@ -53,7 +55,6 @@ for _, token in ipairs(redis.call('HKEYS', key.held(holder))) do
     leases.give_back(token, leases.find(token), false, 0, '')
   end
 end
-redis.call('ZADD', key.holders(), now.ms + lease_ms, holder)
 if registration ~= '' then workers.register(holder, registration) end
 state.flush()
 return { lost, stopped }
