@@ -32,10 +32,13 @@ from queueops.engine.types import (
     Settlement,
     WorkerInfo,
 )
-from queueops.errors import BrokerFull, LimitInvalid
+from queueops.errors import BrokerFull, LimitInvalid, PublishError
 
 #: Jobs or leases that one script call handles at most, so that Redis is never held for long.
 STEP = 500
+
+#: Jobs that the jobs of one enqueue wait for, at most: each costs a few look-ups.
+PARENTS_A_STEP = 2_000
 
 #: Most jobs in flight that a queue's concurrency may name.
 CONCURRENCY_LIMIT = 1_000_000
@@ -69,6 +72,20 @@ def steps(items: Iterable[Item], size: int = STEP) -> Iterator[list[Item]]:
         yield step
 
 
+def enqueue_steps(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
+    """Yield ``jobs`` in lists that one call of the script may take."""
+    step: list[NewJob] = []
+    parents = 0
+    for job in jobs:
+        if step and (len(step) == STEP or parents + len(job.after) > PARENTS_A_STEP):
+            yield step
+            step, parents = [], 0
+        step.append(job)
+        parents += len(job.after)
+    if step:
+        yield step
+
+
 class Store(JobVerbs, ResourceVerbs, HistoryVerbs):
     """The engine on one Redis primary.
 
@@ -91,19 +108,26 @@ class Store(JobVerbs, ResourceVerbs, HistoryVerbs):
         """Put jobs into ``queue``; returns a word each: ``ready``, ``scheduled``, ``blocked``, or why nothing
         was written.
 
-        Atomic for up to :data:`STEP` jobs. ``duplicate``: (queue, tag) is there already. ``existing <task
-        id>``: that job holds the unique key. ``stale``: the lease that the job supersedes was lost, so
-        another delivery owns it. ``cancelled``: the job it would be a retry of was, or a parent with which
-        it is.
-        Raises :class:`UnknownParent` and :class:`QueueFull` before anything of the step was written.
+        Atomic for up to :data:`STEP` jobs that wait for at most :data:`PARENTS_A_STEP` others in all.
+        ``duplicate``: (queue, tag) is there already. ``existing <task id>``: that job holds the unique key.
+        ``stale``: the lease that the job supersedes was lost, so another delivery owns it. ``cancelled``: the
+        job it would be a retry of was, or a parent with which it is.
+        Raises :class:`UnknownParent` and :class:`QueueFull` before anything of the step was written; their
+        ``enqueued`` names the jobs of the steps before.
         """
         words: list[str] = []
-        for step in steps(jobs):
+        sent: list[str] = []
+        for step in enqueue_steps(jobs):
             try:
-                reply = self._run("enqueue", *self._enqueue_args(queue, step, now_ms))
+                words += replies.enqueued(
+                    queue, self._run("enqueue", *self._enqueue_args(queue, step, now_ms))
+                )
             except OutOfMemoryError as error:
                 raise BrokerFull from error
-            words += replies.enqueued(queue, reply)
+            except PublishError as error:
+                error.enqueued = tuple(sent)
+                raise
+            sent += (job.task_id for job in step)
         return words
 
     def send_jobs(self, queue: str, jobs: Sequence[NewJob]) -> Callable[[], list[str]]:

@@ -37,6 +37,15 @@ def test_a_step_is_let_in_as_a_whole_or_not_at_all(world: World) -> None:
     assert put(world, 2) == ["ready"] * 2
 
 
+def test_a_call_in_steps_says_what_it_had_enqueued(world: World) -> None:
+    limit(world, max_ready=700)
+
+    with pytest.raises(QueueFull) as raised:
+        put(world, 1000)
+
+    assert len(raised.value.enqueued) == world.queue().ready == 500
+
+
 def test_an_org_is_limited_by_itself_over_all_its_lanes(world: World) -> None:
     limit(world, max_ready_per_org=3)
     put(world, 2)

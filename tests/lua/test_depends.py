@@ -358,6 +358,39 @@ def test_a_job_of_a_consumer_that_does_not_acknowledge_releases_its_children(wor
     assert world.one().tag == child.tag
 
 
+def test_a_job_may_wait_for_a_thousand_others(world: World) -> None:
+    parents = world.enqueue(number=1000)
+    after = tuple(parent.task_id for parent in parents)
+    words = world.store.enqueue(QUEUE, [world.job(after=after) for _ in range(5)], now_ms=world.now)
+    assert words == ["blocked"] * 5
+    check(world)
+    with pytest.raises(InvalidMessage, match="at most 1,000 others"):
+        world.store.enqueue(QUEUE, [world.job(after=(*after, "more"))], now_ms=world.now)
+
+    world.settle(*world.take(1000))
+    assert world.claim(5).jobs == [], "64 parents a claim"
+    assert len(world.take(5)) == 5
+    check(world)
+
+
+def test_a_plain_job_pays_nothing_for_what_others_use(world: World) -> None:
+    def life() -> int:
+        before = calls(world)
+        world.enqueue()
+        leased = world.one()
+        world.renew("w1", {leased.token: 5})
+        world.settle(leased)
+        return calls(world) - before
+
+    world.beat()
+    life()
+    alone = life()
+    [parent] = world.enqueue(due_ms=world.now + 60_000, unique="key", keep_ms=1000)
+    child_of(world, parent)
+
+    assert life() == alone
+
+
 def test_thousands_of_children_are_released_in_bounded_steps(world: World) -> None:
     world.enqueue(task_id="parent")
     jobs = [world.job(f"org{n % 5}", after=("parent",)) for n in range(3000)]

@@ -23,7 +23,7 @@ class JobState(StrEnum):
 
     #: Waits for its time: an ETA, or the end of a back-off (attempt > 0).
     SCHEDULED = "scheduled"
-    #: Waits for other jobs to end.
+    #: Waits for other jobs to succeed, or for a person to release it.
     BLOCKED = "blocked"
     #: In its org's lane; runs when a worker asks and every gate is open.
     READY = "ready"
@@ -62,6 +62,9 @@ TRANSITIONS: Mapping[str, Mapping[JobState | None, frozenset[JobState]]] = {
         S.SCHEDULED: frozenset({S.SCHEDULED, S.CANCELLED}),
         S.READY: frozenset({S.SCHEDULED, S.CANCELLED}),
     },
+    # A hold waits for a person as a dependency waits for a job; its end brings the job back where it was.
+    "hold": {state: frozenset({S.BLOCKED}) for state in (S.READY, S.SCHEDULED, S.BLOCKED)},
+    "release_job": {S.BLOCKED: frozenset({S.READY, S.SCHEDULED, S.BLOCKED})},
     "unstick": {S.LEASED: frozenset({S.READY, S.DEAD})},
 }
 del S
