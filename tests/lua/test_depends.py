@@ -216,6 +216,18 @@ def test_a_dead_parent_keeps_its_children_and_its_replay_releases_them(world: Wo
     check(world)
 
 
+def test_a_first_replay_takes_the_job_out_of_its_grave(world: World) -> None:
+    world.enqueue(task_id="same")
+    world.settle(world.one(), outcome="dead")
+    assert world.keyspace()["qo1:graves"] == {"same": "standard\tt0001"}
+
+    assert world.store.enqueue(QUEUE, [world.job(task_id="same", replays=True)], now_ms=world.now) == [
+        "ready"
+    ]
+
+    assert "qo1:graves" not in world.keyspace()
+
+
 def test_a_replay_waits_for_nobody(world: World) -> None:
     [parent] = world.enqueue()
     [child] = world.enqueue(after=(parent.task_id,))

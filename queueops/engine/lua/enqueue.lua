@@ -106,9 +106,9 @@ local function enqueue(tag, task_id, org, resource, patience, deadline, due_ms, 
   return 'ready'
 end
 
-local function has_options() -- beside 'r', which costs a look of its own
+local function has_options() -- beside 'r' and 'f', which cost nothing but a look of their own
   for i = 10, #ARGV, 10 do
-    if #ARGV[i] > 1 then return true end
+    if #ARGV[i] > 1 or ARGV[i] == 'g' then return true end
   end
 end
 
