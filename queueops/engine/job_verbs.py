@@ -43,11 +43,14 @@ class JobVerbs:
         """
         return job_snapshot(task_id, self._run("explain", _at(now_ms), task_id))
 
-    def cancel(self, task_id: str, now_ms: int | None = None) -> str:
+    def cancel(self, task_id: str, now_ms: int | None = None, *, stop: bool = True) -> str:
         """End a job that waits, for good: ``cancelled``. Of a leased one its worker is told at the next
         renewal: ``cancelling``; it never runs again. ``unknown``: no such job lives.
+
+        ``stop``: a run that has begun is stopped; without, it may end, as the last one.
         """
-        return str(self._run("cancel", _at(now_ms), task_id).decode())
+        run = "stop" if stop else "spare"
+        return str(self._run("cancel", _at(now_ms), task_id, run).decode())
 
     def hold(self, task_id: str, now_ms: int | None = None) -> str:
         """Keep a job from running until :meth:`release_job`: ``held``, ``leased`` (it runs) or

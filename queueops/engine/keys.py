@@ -164,7 +164,12 @@ PATTERNS: dict[str, Key] = _table(
         "until ms (0 = as long as its job lives) TAB task id that holds the unique key",
     ),
     ("existing", "existing", "hash", "task -> publishes that were answered by the job with their unique key"),
-    ("cancelled", "cancelled", "hash", "jobs that were cancelled while leased: task id -> queue TAB tag"),
+    (
+        "cancelled",
+        "cancelled",
+        "hash",
+        "jobs that were cancelled while leased: task id -> queue TAB tag, then TAB s for a run that may end",
+    ),
     (
         "minute",
         "minute:{queue}:{minute}:{task}",

@@ -56,8 +56,8 @@ def enqueued(queue: str, reply: list[bytes]) -> list[str]:
 
 def renewal(reply: list[list[bytes]]) -> Renewal:
     """Return the answer of renew.lua."""
-    lost, cancelled = reply
-    return Renewal(words(lost), words(cancelled))
+    lost, cancelled, spared = reply
+    return Renewal(words(lost), words(cancelled), words(spared))
 
 
 def texts(reply: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -76,11 +76,13 @@ class Settlement:
 @dataclass(frozen=True, slots=True)
 class Renewal:
     """What a process learns when it renews: tokens whose leases are over, and those whose jobs were
-    cancelled (their leases run on until the jobs end).
+    cancelled (their leases run on until the jobs end). ``spared``: cancelled too, but a run that has begun
+    may end.
     """
 
     lost: list[str]
     cancelled: list[str]
+    spared: list[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Control(CeleryControl):
         """Cancel jobs: first in the broker, which remembers it, then by Celery's broadcast to the workers.
 
         A job that waits is gone at once, whether or not a worker is up. A job that a worker has in hand does
-        not start any more, and is not retried; one that runs is stopped with `terminate`.
+        not start any more; one that runs is stopped with `terminate`, else its run is its last one.
 
         Args:
             task_id: one task id, or a list of them.
@@ -52,17 +52,21 @@ class Control(CeleryControl):
         Raises:
             BrokerUnavailable: the broker did not answer; some of the jobs may be cancelled.
         """
-        cancel(self.app, [str(one) for one in maybe_list(task_id) or ()], options.get("connection"))
+        task_ids = [str(one) for one in maybe_list(task_id) or ()]
+        cancel(self.app, task_ids, options.get("connection"), stop=bool(terminate))
         return super().revoke(task_id, destination, terminate, signal, **options)
 
 
-def cancel(app: Celery, task_ids: Iterable[str], connection: Any = None) -> Mapping[str, str]:
+def cancel(
+    app: Celery, task_ids: Iterable[str], connection: Any = None, *, stop: bool = True
+) -> Mapping[str, str]:
     """Cancel jobs in the broker, and store REVOKED for those that waited.
 
     Args:
         app: the Celery app.
         task_ids: ids of the jobs.
         connection: a kombu connection to use; one of the app's pool without.
+        stop: a run that has begun is stopped; without, it may end, as the last one.
 
     Returns:
         By task id: "cancelled" (it waited, and is gone), "cancelling" (a worker has it) or "unknown". Empty
@@ -76,17 +80,17 @@ def cancel(app: Celery, task_ids: Iterable[str], connection: Any = None) -> Mapp
             store: Store | None = getattr(used.default_channel, "store", None)
             if store is None:
                 return {}
-            return {task_id: _cancel_one(app, store, task_id) for task_id in task_ids}
+            return {task_id: _cancel_one(app, store, task_id, stop) for task_id in task_ids}
         except BrokerUnavailable:
             raise
         except (OperationalError, *used.recoverable_connection_errors) as error:
             raise unavailable(used, error) from error
 
 
-def _cancel_one(app: Celery, store: Store, task_id: str) -> str:
+def _cancel_one(app: Celery, store: Store, task_id: str, stop: bool) -> str:
     # Read before, since a cancelled job leaves nothing behind.
     text = store.message_of(task_id)
-    word = store.cancel(task_id)
+    word = store.cancel(task_id, stop=stop)
     if word == "cancelled" and text is not None:
         _mark_revoked(app, task_id, text)
     return word

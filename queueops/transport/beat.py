@@ -183,6 +183,8 @@ class LeaseThread:
             holder.lost(renewal.lost)
         if renewal.cancelled:
             holder.cancelled(renewal.cancelled)
+        if renewal.spared:
+            holder.cancelled(renewal.spared, stop=False)
 
     def _registration(self) -> dict[str, Any] | None:
         if self.holder.slots is None:

@@ -246,14 +246,14 @@ class Holder:
                     if not held.handed:
                         del self._held[token]
 
-    def cancelled(self, tokens: Iterable[str]) -> None:
+    def cancelled(self, tokens: Iterable[str], *, stop: bool = True) -> None:
         """Redis says that these jobs were cancelled: what the pool does not have yet ends here; the consumer
-        stops the rest (:meth:`take_cancelled`).
+        stops the rest (:meth:`take_cancelled`), or without ``stop`` lets it end.
         """
         with self._lock:
             for token in tokens:
                 held = self._held.get(token)
-                if held is not None and not held.cancelled:
+                if held is not None and not held.cancelled and (stop or not held.handed):
                     held.cancelled = True
                     if held.handed:
                         self._cancelled.append(token)

@@ -63,6 +63,14 @@ def hold_once(self: Task, job: str, gate: str, within: float = 60.0) -> bool:
         return ledger().wait_at(gate, within=within)
 
 
+@shared_task(bind=True, name="ledger.hold_and_fail")
+def hold_and_fail(self: Task, job: str, gate: str, within: float = 60.0) -> None:
+    """Stand still until the test opens ``gate``, and then fail."""
+    with recorded(self, job):
+        ledger().wait_at(gate, within=within)
+        raise Refused(f"{job} refused")
+
+
 @shared_task(bind=True, name="ledger.fail")
 def fail(self: Task, job: str, times: int = 1_000_000) -> None:
     """Fail the first ``times`` runs."""

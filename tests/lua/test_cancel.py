@@ -54,6 +54,26 @@ def test_the_worker_of_a_leased_job_learns_of_it_by_a_renewal(world: World) -> N
     assert not {"qo1:cancelled", "qo1:marks", "qo1:ids"} & world.keyspace().keys()
 
 
+def test_a_run_may_be_spared_unless_somebody_wants_it_stopped(world: World) -> None:
+    world.enqueue(number=2)
+    job, other = world.take(2)
+    held = {job.token: 5.0, other.token: 5.0}
+
+    assert world.store.cancel(job.task_id, now_ms=world.now, stop=False) == "cancelling"
+    renewal = world.renewal("w1", held)
+    assert (renewal.cancelled, renewal.spared) == ([], [job.token])
+    for stop in (True, False):
+        world.store.cancel(job.task_id, now_ms=world.now, stop=stop)
+        renewal = world.renewal("w1", held)
+        assert (renewal.cancelled, renewal.spared) == ([job.token], [])
+
+    # It never runs again, whichever it was.
+    world.store.cancel(other.task_id, now_ms=world.now, stop=False)
+    assert world.store.release([other.token], now_ms=world.now) == ["cancelled"]
+    assert world.settle(job) == ["settled"]
+    assert not {"qo1:cancelled", "qo1:marks", "qo1:ids"} & world.keyspace().keys()
+
+
 def test_the_retry_of_a_cancelled_job_is_refused_and_ends_it(world: World) -> None:
     world.enqueue(task_id="same")
     old = world.one()

@@ -2,7 +2,8 @@
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 holder   3 lease ms   4 number of its last claim that was answered or given up
 --         5 registration (JSON with slots and queues; '' = none)   then 2 a lease: token, ms it has run so far
--- RETURNS two lists of tokens: leases that are lost, leases whose jobs were cancelled
+-- RETURNS three lists of tokens: leases that are lost, leases whose jobs were cancelled, and among the others those
+--         whose jobs were cancelled and may end where they have begun to run
 -- COST    O(leases of the process)
 -- KEEPS   a claim whose answer was lost costs no delivery; a long run is charged while it runs
 
@@ -16,7 +17,7 @@ local READ_AT_ONCE = 500
 
 now.set(ARGV[1])
 local holder, lease_ms, answered, registration = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local known, lost, stopped = {}, {}, {}
+local known, lost, told = {}, {}, { stop = {}, spare = {} }
 
 local function charge_so_far(token, l, ran_ms)
   local q = state.queue(l.queue)
@@ -45,7 +46,8 @@ for i = 6, #ARGV, 2 do
   local l = leases.find(token)
   if l then
     charge_so_far(token, l, ran_ms)
-    if cancelled.is(l) then stopped[#stopped + 1] = token end
+    local tokens = told[cancelled.is(l)]
+    if tokens then tokens[#tokens + 1] = token end
   else
     lost[#lost + 1] = token
   end
@@ -57,4 +59,4 @@ for _, token in ipairs(redis.call('HKEYS', key.held(holder))) do
 end
 if registration ~= '' then workers.register(holder, registration) end
 state.flush()
-return { lost, stopped }
+return { lost, told.stop, told.spare }
