@@ -119,6 +119,20 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_up_to_the_longest(world: 
         assert look(world).until_ms - world.now == seconds * 1000
 
 
+def test_it_tries_again_in_its_time_though_all_places_were_taken_when_a_probe_failed(world: World) -> None:
+    quick = Breaker(min_calls=4, open_seconds=1, longest_open_seconds=4, probes=2)
+    world.store.set_resources({"mail": ResourceLimits(breaker=quick)}, now_ms=world.now)
+    world.enqueue("acme", number=20, resource="mail")
+    trip(world)
+    for seconds in (1, 2, 4, 4):
+        world.clock.advance(seconds=seconds)
+        # The claim of a third takes the ring out: until a place is free, or half a minute.
+        probes = world.take(9)
+        assert len(probes) == 2
+        end(world, *probes, failed=True)
+        check(world)
+
+
 def test_a_probe_that_is_lost_gives_its_place_back(world: World) -> None:
     ready(world)
     trip(world)

@@ -111,9 +111,19 @@ end
 
 function resources.ended(name, flags, verdict) -- its lease is over
   local r = resources.of(name)
+  local was_until_ms = r.until_ms
   r.n = math.max(0, r.n - 1)
   breaker.ended(r, flags, verdict)
-  if r.closed ~= '' and not resources.gate(r) then resources.open(r) end
+  if r.closed == '' then return end
+  local gate, until_ms = resources.gate(r)
+  if not gate then
+    resources.open(r)
+  elseif r.until_ms ~= was_until_ms then -- it opened while its ring was out for want of a slot or a place for a probe
+    for queue in r.closed:gmatch('([^\t]+)\t') do
+      redis.call('ZADD', key.timers(queue), 'LT', until_ms, 'r' .. r.name)
+      bells.note_timer(state.queue(queue), until_ms)
+    end
+  end
 end
 
 function resources.panic(r, until_ms, reason, by)
