@@ -214,8 +214,9 @@ PATTERNS: dict[str, Key] = _table(
         "last: ms of the last beat of any worker; grace: nothing is reaped before that ms;"
         " wake:<queue> timers already passed over while its closed orgs are looked at again",
     ),
-    ("totals", "totals", "hash", "counters that belong to no queue: stale settles"),
-    ("lock", "lock:{name}", "string", "a chore that one process does at a time; expires"),
+    ("totals", "totals", "hash", "counters that belong to no queue: stale settles, leases of a leadership"),
+    ("schedule", "schedule", "hash", "entry of the schedule -> due ms of its latest job"),
+    ("lock", "lock:{name}", "string", "a chore or a leadership that one process has at a time; expires"),
     ("absent", "absent", "none", "never exists; deleted first by scripts that must run on a full server"),
 )
 

@@ -56,6 +56,7 @@ NAMES = (
     "resources",
     "resource",
     "panic",
+    "lead",
 )
 
 

@@ -19,6 +19,7 @@ from queueops.engine import replies, scripts
 from queueops.engine.history import HistoryVerbs
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.keys import Keys
+from queueops.engine.leading import Leading
 from queueops.engine.resource_verbs import ResourceVerbs
 from queueops.engine.rules.envelope import NewJob, options, pack
 from queueops.engine.rules.gates import Limits, pack_limits, unpack_limits
@@ -86,7 +87,7 @@ def enqueue_steps(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
         yield step
 
 
-class Store(JobVerbs, ResourceVerbs, HistoryVerbs):
+class Store(JobVerbs, ResourceVerbs, HistoryVerbs, Leading):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.
@@ -144,6 +145,10 @@ class Store(JobVerbs, ResourceVerbs, HistoryVerbs):
                 raise BrokerFull from error
 
         return words
+
+    def send_due(self, name: str, lease: str, queue: str, job: NewJob, due: str) -> str:
+        """Enqueue the job of a due time as the leader of ``name``; see :meth:`enqueue_due`."""
+        return self.enqueue_due(name, lease, queue, self._enqueue_args(queue, [job], None), due)
 
     @staticmethod
     def _enqueue_args(queue: str, jobs: Sequence[NewJob], now_ms: int | None) -> list[str | int]:

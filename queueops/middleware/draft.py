@@ -35,10 +35,14 @@ def draft(
     options: Mapping[str, Any],
     *,
     app: Celery | None = None,
+    tag: str = "",
 ) -> Draft:
     """Return the job that `task.apply_async(args, kwargs, **options)` would publish here and now.
 
     Everything is decided now: queue, org, times, task id and tag. No publish signals are sent.
+
+    Args:
+        tag: what the broker knows a repetition by; made up where it is empty.
 
     Raises:
         PublishError: the job is refused (unknown queue, bad name, too large).
@@ -52,6 +56,9 @@ def draft(
     item = Item(args, kwargs or {}, task_id=given.pop("task_id", None))
     made = Batch(used, name, _unconnected(used), item, given).make([item])
     [(queue, [job])] = made.jobs.items()
+    if tag:
+        # The tag that was made up is unique, so that it stands in the message only where a tag belongs.
+        job = replace(job, tag=tag, message=job.message.replace(job.tag, tag))
     return Draft(queue, job)
 
 

@@ -14,6 +14,7 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django_celery_results",
+    "django_celery_beat",
     "queueops",
 ]
 DATABASES = {"default": environ.Env().db_url("DATABASE_URL")}
@@ -31,4 +32,5 @@ else:
 CELERY_BROKER_URL = os.environ.get("QUEUEOPS_BROKER_URL", "")
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULER = "queueops.ops.beat:Scheduler"
 QUEUEOPS = json.loads(os.environ.get("LEDGER_SETTINGS", "{}"))

@@ -49,6 +49,7 @@ def configure() -> None:
             "django.contrib.messages",
             "django.contrib.staticfiles",
             "django_celery_results",
+            "django_celery_beat",
             "queueops",
             "tasks",
         ],

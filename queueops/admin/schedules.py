@@ -1,0 +1,97 @@
+"""Entries of the schedule in admin: django-celery-beat's page, with org and resource, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.contrib import admin, messages
+from django.http import HttpRequest
+
+from queueops.conf import config
+from queueops.errors import PublishError
+from queueops.models import NAME, AuditEntry
+from queueops.ops.permissions import Actor
+
+__all__: list[str] = []
+
+if apps.is_installed("django_celery_beat"):
+    # Imported first, so that its own page is registered, and can be replaced, whatever the order of the apps.
+    from django_celery_beat.admin import PeriodicTaskAdmin, PeriodicTaskForm
+    from django_celery_beat.models import PeriodicTask
+
+    from queueops.ops.schedules import OPTIONS, own_options, run_now, with_own_options
+
+    class EntryForm(PeriodicTaskForm):
+        """The entry's form; org and resource stand in its headers."""
+
+        org = forms.CharField(
+            required=False,
+            max_length=128,
+            validators=[NAME],
+            help_text="Whose jobs they are; empty: as the task says.",
+        )
+        resource = forms.CharField(
+            required=False, max_length=128, validators=[NAME], help_text="The outside thing that they use."
+        )
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if self.instance.pk:
+                self.initial |= own_options(self.instance.headers)
+            self.fields[
+                "priority"
+            ].help_text = "0 (sooner) to 10 (later): critical 0, high 1, normal 5, low 8, bulk 10."
+
+        def clean_priority(self) -> int | None:
+            priority: int | None = self.cleaned_data["priority"]
+            if priority is not None and priority > 10:
+                raise forms.ValidationError("A priority is 0 to 10.")
+            return priority
+
+        def clean_queue(self) -> str | None:
+            queue: str | None = self.cleaned_data["queue"]
+            if queue and queue not in config().queues:
+                raise forms.ValidationError(
+                    f"Queue {queue} is not declared. Known: {', '.join(config().queues)}."
+                )
+            return queue
+
+        def clean(self) -> dict[str, Any]:
+            data: dict[str, Any] = super().clean()
+            try:
+                given = {name: data.get(name) or "" for name in OPTIONS}
+                data["headers"] = with_own_options(data.get("headers"), given)
+            except ValueError:
+                self.add_error("headers", "Headers are a JSON object.")
+            return data
+
+    class EntryAdmin(PeriodicTaskAdmin):
+        """Adds whose jobs an entry makes, and sends one by hand through the verb."""
+
+        form = EntryForm
+        list_display = ("name", "enabled", "scheduler", "org", "queue", "last_run_at", "one_off")
+        fieldsets = tuple(
+            (title, {**found, "fields": ("org", "resource", *found["fields"])})
+            if "queue" in found["fields"]
+            else (title, found)
+            for title, found in PeriodicTaskAdmin.fieldsets
+        )
+
+        @admin.display(description="org")
+        def org(self, entry: PeriodicTask) -> str:
+            return own_options(entry.headers).get("org", "")
+
+        @admin.action(description="Run selected entries now", permissions=["change"])
+        def run_tasks(self, request: HttpRequest, queryset: Any) -> None:
+            actor = Actor.of(request.user, AuditEntry.Surface.ADMIN)
+            try:
+                sent = run_now(actor, queryset.values_list("pk", flat=True))
+            except PublishError as error:
+                self.message_user(request, f"It stopped there: {error}", messages.ERROR)
+            else:
+                self.message_user(request, f"{len(sent):,} sent.", messages.SUCCESS)
+
+    admin.site.unregister(PeriodicTask)
+    admin.site.register(PeriodicTask, EntryAdmin)
