@@ -64,7 +64,8 @@ class Envelope:
 class Job:
     """A job that runs. `attempt` counts from 1; `request` is Celery's `task.request`.
 
-    `before_run` may put other `args` and `kwargs` in place: the body gets those.
+    `before_run` may put other `args` and `kwargs` in place: the body gets those. `run_ms`: how long a failed
+    attempt ran, in milliseconds; 0 before its end.
     """
 
     task: Any
@@ -73,6 +74,7 @@ class Job:
     kwargs: dict[str, Any]
     header: Mapping[str, Any]
     plan: TaskPlan
+    run_ms: float = 0.0
 
     @property
     def name(self) -> str:

@@ -87,7 +87,7 @@ def detail(
     """
     name, message = _told(error)
     if attempt:
-        attempts = [*attempts, attempt_entry(attempt, error, worker)]
+        attempts = [*attempts, attempt_entry(attempt, error, worker, run_ms)]
     if len(traceback) > TRACEBACK_CHARS:
         traceback = "[the beginning is cut]\n" + traceback[-TRACEBACK_CHARS:]
     return {
@@ -101,17 +101,21 @@ def detail(
     }
 
 
-def attempt_entry(n: int, error: BaseException | None, worker: str) -> dict[str, Any]:
+def attempt_entry(
+    n: int, error: BaseException | None, worker: str, run_ms: float | None = None
+) -> dict[str, Any]:
     """Return the entry of a failed attempt in a job's history.
 
     Args:
         n: number of the attempt, from 1.
         error: what it raised, None if nothing.
         worker: host name of the worker.
+        run_ms: milliseconds that it ran, None if nobody knows.
     """
     name, message = _told(error)
     now = int(time.time() * 1000)
-    return {"n": n, "at": now, "error": name, "message": message[:ENTRY_CHARS], "worker": worker}
+    entry = {"n": n, "at": now, "error": name, "message": message[:ENTRY_CHARS], "worker": worker}
+    return entry if run_ms is None else {**entry, "run_ms": round(run_ms)}
 
 
 def _told(error: BaseException | None) -> tuple[str, str]:

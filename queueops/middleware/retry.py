@@ -121,7 +121,11 @@ def own_policy(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_attempt(
-    header: Mapping[str, Any], n: int, error: BaseException | None, worker: str
+    header: Mapping[str, Any],
+    n: int,
+    error: BaseException | None,
+    worker: str,
+    run_ms: float | None = None,
 ) -> dict[str, Any]:
     """Return a copy of the header with one more failed attempt in its history.
 
@@ -130,14 +134,15 @@ def with_attempt(
         n: number of the attempt, from 1.
         error: what it raised, None if nothing.
         worker: host name of the worker.
+        run_ms: milliseconds that it ran, None if nobody knows.
     """
     earlier = header.get("attempts", ())[1 - HISTORY :]
-    return {**header, "attempts": [*earlier, attempt_entry(n, error, worker)]}
+    return {**header, "attempts": [*earlier, attempt_entry(n, error, worker, run_ms)]}
 
 
 def _publish(job: Job, error: Exception, delay: float) -> Exception:
     request = job.request
-    header = with_attempt(job.header, job.attempt, error, request.hostname or "")
+    header = with_attempt(job.header, job.attempt, error, request.hostname or "", job.run_ms)
     options: dict[str, Any] = {"headers": {**(request.headers or {}), "queueops": header}}
     token = (request.delivery_info or {}).get("token")
     if token:

@@ -129,6 +129,7 @@ def _job(task: Any, request: Any, plan: TaskPlan) -> Job:
 
 def _failed(members: Chain, job: Job, error: Exception, seconds: float) -> Exception:
     answer = error
+    job.run_ms = seconds * 1000
     for hook in members.on_error:
         try:
             found = hook(job, answer)

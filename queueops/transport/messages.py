@@ -129,6 +129,20 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
 
+def with_end_of_attempt(job: NewJob, attempts: Any) -> NewJob:
+    """Return the retry ``job`` with how the attempt before it ended, the last of ``attempts``."""
+    last = attempts[-1] if isinstance(attempts, list) and attempts else None
+    if not isinstance(last, dict):
+        return job
+    run_ms = last.get("run_ms")
+    return replace(
+        job,
+        run_ms=run_ms if isinstance(run_ms, int | float) and run_ms >= 0 else None,
+        error=str(last.get("error") or ""),
+        error_message=str(last.get("message") or ""),
+    )
+
+
 def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> NewJob:
     """Return the job for a kombu message.
 
@@ -175,6 +189,8 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
         supersedes=supersedes,
         counts_as_failure=failed,
     )
+    if supersedes:
+        job = with_end_of_attempt(job, meta.get("attempts"))
     return job if LINKS.isdisjoint(meta) else linked(job, meta)
 
 

@@ -53,7 +53,13 @@ def test_a_letter_tells_error_worker_time_and_every_attempt() -> None:
     )
     assert told["attempts"][0] == earlier[0]
     assert told["attempts"][1].pop("at") > 0
-    assert told["attempts"][1] == {"n": 2, "error": "KeyError", "message": "'two'", "worker": "w2"}
+    assert told["attempts"][1] == {
+        "n": 2,
+        "error": "KeyError",
+        "message": "'two'",
+        "worker": "w2",
+        "run_ms": 13,
+    }
     assert {key: told[key] for key in ("reason", "error", "message", "traceback", "worker", "run_ms")} == {
         "reason": "failed",
         "error": "KeyError",
