@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,9 @@ from tests.soak.site import Site
 from tests.soak.terms import ATTEMPTS, LEASE_SECONDS, ORGS, OURS, QUEUES
 
 #: Kind of job -> how many of a hundred.
-MIX = {"short": 58, "long": 8, "later": 10, "flaky": 10, "failing": 4, "once": 10}
+MIX = {"short": 54, "long": 8, "later": 10, "flaky": 10, "failing": 4, "once": 10, "cancelled": 4}
+#: Seconds from the publish of a job that is to be cancelled to its cancel; it is due much later.
+CANCEL_AFTER, CANCELLED_DUE = 1.0, 15.0
 #: How long a WAIT may take until what was published counts as confirmed later, or never.
 WAIT_MS = 500
 
@@ -26,7 +28,8 @@ WAIT_MS = 500
 @dataclass
 class Planned:
     """One job: what it was to do, and how its publish went. ``refused`` is the error of the publish, which
-    the job may have survived; ``confirmed`` means that the replica had it as well."""
+    the job may have survived; ``confirmed`` means that the replica had it as well, ``cancelled`` is when the
+    broker said that it would not run."""
 
     name: str
     kind: str
@@ -39,6 +42,7 @@ class Planned:
     published: float = 0.0
     epoch: int = 0
     refused: str = ""
+    cancelled: float = 0.0
     confirmed: bool = False
 
     @property
@@ -67,6 +71,8 @@ def plan(number: int, source: random.Random) -> Planned:
         job.seconds = source.uniform(2, LEASE_SECONDS * 1.5)
     elif kind == "later":
         job.countdown = source.uniform(1, LEASE_SECONDS * 2)
+    elif kind == "cancelled":
+        job.countdown = CANCELLED_DUE
     elif kind == "flaky":
         job.fails = source.randint(1, ATTEMPTS - 1)
     elif kind == "failing":
@@ -87,6 +93,7 @@ class Publisher(threading.Thread):
         self.over = threading.Event()
         self.jobs: list[Planned] = []
         self._source = random.Random(f"{seed}-jobs")
+        self._to_cancel: deque[Planned] = deque()
         self._confirmer = threading.Thread(target=self._confirm_all, daemon=True)
 
     def run(self) -> None:
@@ -96,6 +103,10 @@ class Publisher(threading.Thread):
             job = plan(len(self.jobs), self._source)
             self._publish(job)
             self.jobs.append(job)
+            if job.kind == "cancelled" and not job.refused:
+                self._to_cancel.append(job)
+            while self._to_cancel and time.time() > self._to_cancel[0].published + CANCEL_AFTER:
+                self._cancel(self._to_cancel.popleft())
 
     def end(self) -> None:
         """Stop publishing and wait until what can be confirmed is."""
@@ -123,6 +134,15 @@ class Publisher(threading.Thread):
         job.published = time.time()
         # During a promotion, or when one came in between, nobody knows which of the two took it.
         job.epoch = before if before == self.site.epoch and before % 2 == 0 else -1
+
+    def _cancel(self, job: Planned) -> None:
+        before = self.site.epoch
+        try:
+            self.app.control.revoke(job.task_id)
+        except (OperationalError, redis.RedisError, OSError):
+            return  # nobody said that it would not run
+        if before == self.site.epoch and before % 2 == 0:
+            job.cancelled = time.time()
 
     def _confirm_all(self) -> None:
         while not self.over.wait(0.3):

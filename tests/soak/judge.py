@@ -24,8 +24,11 @@ REASONS = {
     Kind.STOPPED: "stopped or cut off past its lease",
     Kind.CUT_OFF: "stopped or cut off past its lease",
     Kind.PROMOTED: "promoted replica had not received the claim or the end",
+    Kind.DEPLOYED: "stopped while the broker was away for a lease's length",
     Kind.MACHINE_STOOD: "the machine stood still",
 }
+#: An attempt that failed while its next one could not be published is delivered again.
+NOT_RETRIED = "failed while the broker was away"
 #: While one of these lasts, no end reaches the broker.
 SILENT = frozenset(
     {Kind.STOPPED, Kind.CUT_OFF, Kind.ALL_CUT_OFF, Kind.BROKER_STOPPED, Kind.BROKER_KILLED, Kind.PROMOTED}
@@ -66,6 +69,8 @@ def judge(
     for job in jobs:
         own = runs.get(job.name, ())
         end = _end_of(job, own, letters, has_letters)
+        if job.cancelled and has_letters:
+            _look_after_cancel(verdict, job, own, faults)
         if job.confirmed:
             verdict.counts["enqueued"] += 1
             verdict.counts[end] += 1
@@ -85,7 +90,20 @@ def _end_of(job: Planned, runs: Sequence[Run], letters: Collection[str], has_let
         return "succeeded"
     if not has_letters and any(run.outcome == "error" and run.attempt == ATTEMPTS - 1 for run in runs):
         return "dead"
-    return "lost"
+    return "cancelled" if job.cancelled else "lost"
+
+
+def _look_after_cancel(verdict: Verdict, job: Planned, runs: Sequence[Run], faults: Sequence[Fault]) -> None:
+    late = [run for run in runs if run.began > job.cancelled + 1]
+    if not late:
+        return
+    verdict.counts["ran though cancelled"] += 1
+    forgotten = any(
+        fault.kind == Kind.PROMOTED and fault.began >= job.cancelled - 1 and fault.began <= late[0].began
+        for fault in faults
+    )
+    if not forgotten:
+        verdict.offend(job, f"ran though it was cancelled at {job.cancelled:.2f}", runs)
 
 
 def _count_seconds(verdict: Verdict, job: Planned, runs: Sequence[Run], faults: Sequence[Fault]) -> None:
@@ -113,7 +131,16 @@ def explain(first: Run, again: Run, faults: Sequence[Fault]) -> str | None:
     for kind, reason in REASONS.items():
         if any(fault.kind == kind and accounts_for(fault, first, again, faults) for fault in faults):
             return reason
+    if first.outcome == "error" and any(silenced(fault, first) for fault in faults):
+        return NOT_RETRIED
     return None
+
+
+def silenced(fault: Fault, run: Run) -> bool:
+    """Whether this fault kept ``run``, which failed, from publishing its next attempt."""
+    if (fault.kind not in SILENT and fault.kind != Kind.CONNECTION_CUT) or not fault.hit(run.worker):
+        return False
+    return fault.began <= run.ended + SETTLED_SECONDS and fault.until(run.ended + 1) >= run.ended - 1
 
 
 def settled_by(run: Run, faults: Sequence[Fault]) -> float:
@@ -146,4 +173,14 @@ def accounts_for(fault: Fault, first: Run, again: Run, faults: Sequence[Fault]) 
         return False
     if fault.kind in (Kind.STOPPED, Kind.CUT_OFF):
         return until - fault.began >= LAPSE_SECONDS
+    if fault.kind == Kind.DEPLOYED:
+        return any(was_away(other, fault, first.worker) for other in faults)
     return True
+
+
+def was_away(silence: Fault, deploy: Fault, worker: str) -> bool:
+    """Whether the broker was away for this worker when it had ended, and as long as it waits for it."""
+    if silence.kind not in SILENT or not silence.hit(worker):
+        return False
+    end = deploy.ended or silence.began
+    return silence.began <= end <= silence.until(end) + 1 and end - silence.began >= LEASE_SECONDS - 1

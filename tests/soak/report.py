@@ -11,7 +11,16 @@ from tests.soak.judge import Verdict
 
 #: Offenders that are printed with their history; the document has all.
 SHOWN = 20
-ROWS = ("enqueued", "succeeded", "dead", "cancelled", "lost", "run twice", "not confirmed")
+ROWS = (
+    "enqueued",
+    "succeeded",
+    "dead",
+    "cancelled",
+    "lost",
+    "run twice",
+    "ran though cancelled",
+    "not confirmed",
+)
 
 
 def document(

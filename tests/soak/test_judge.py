@@ -84,6 +84,32 @@ def test_an_end_that_could_not_be_told_may_be_lost_with_its_worker_later() -> No
     assert explain(FIRST, late, [killed]) is None
 
 
+def test_a_failed_attempt_runs_again_when_its_retry_found_no_broker() -> None:
+    failed = run(NAP, NAP + 1, outcome="error")
+    again = run(NAP + 8, NAP + 9, worker="w2", token="t2")
+    away = Fault(Kind.BROKER_KILLED, NAP + 0.5, NAP + 3)
+    assert explain(failed, again, [away]) == "failed while the broker was away"
+    assert explain(FIRST, again, [away]) is None, "its end waits until the broker is back"
+    assert explain(failed, again, [Fault(Kind.BROKER_KILLED, NAP + 7, NAP + 8)]) is None
+
+
+def test_a_deploy_explains_only_when_the_broker_was_away_as_long_as_a_worker_waits() -> None:
+    deploy = Fault(Kind.DEPLOYED, NAP + 0.5, NAP + 8, ("w1",))
+    long, short = Fault(Kind.BROKER_STOPPED, NAP, NAP + 9), Fault(Kind.BROKER_STOPPED, NAP, NAP + 3)
+    assert explain(FIRST, AGAIN, [deploy, long]) == "stopped while the broker was away for a lease's length"
+    assert explain(FIRST, AGAIN, [deploy, short]) is None
+    assert explain(FIRST, AGAIN, [deploy]) is None
+
+
+def test_a_cancelled_job_must_not_start_any_more() -> None:
+    assert judge([job(cancelled=NAP)], {}, [], ()).counts["cancelled"] == 1
+    assert not judge([job(cancelled=NAP)], {"j": [run(NAP - 2, NAP + 1)]}, [], ()).problems
+    late = judge([job(cancelled=NAP)], {"j": [run(NAP + 2, NAP + 3)]}, [], ())
+    assert (late.counts["ran though cancelled"], len(late.problems)) == (1, 1)
+    forgotten = [Fault(Kind.PROMOTED, NAP + 0.5, NAP + 1)]
+    assert not judge([job(cancelled=NAP)], {"j": [run(NAP + 2, NAP + 3)]}, forgotten, ()).problems
+
+
 def test_one_delivery_started_twice_is_never_excused() -> None:
     killed = Fault(Kind.WORKER_KILLED, NAP + 0.5, NAP + 0.6, ("w1",))
     verdict = judge([job()], {"j": [FIRST, run(NAP + 10, token="t1")]}, [killed], ())
