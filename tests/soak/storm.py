@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tests.soak.faults import Chronicle, Fault, Kind
@@ -16,6 +17,7 @@ from tests.soak.fleet import Fleet, Slot, children, kill_process
 from tests.soak.site import Site
 from tests.soak.terms import LEASE_SECONDS
 from tests.support.polling import eventually
+from tests.support.proxy import Proxy
 from tests.support.valkey import Valkey
 
 #: Seconds between two faults of one thread.
@@ -37,6 +39,8 @@ class Storm:
         self.longest = min(LONGEST, max(SHORTEST + 5, minutes * 4))
         self.over = threading.Event()
         self.failures: list[str] = []
+        self._holes: Counter[Proxy] = Counter()
+        self._lock = threading.Lock()
         self.threads = [
             threading.Thread(target=self._deal, args=(name, deck), name=f"storm-{name}", daemon=True)
             for name, deck in (("workers", self._worker_deck()), ("ground", self._ground_deck()))
@@ -92,6 +96,21 @@ class Storm:
                 self.chronicle.add(Fault(Kind.MACHINE_STOOD, last, now))
             last = now
 
+    def _swallow(self, proxies: Sequence[Proxy], seconds: float) -> None:
+        """Let no byte through these proxies; one that is in two black holes is free when both have ended, or
+        "everybody" would not be everybody.
+        """
+        with self._lock:
+            self._holes.update(proxies)
+            for proxy in proxies:
+                proxy.black_hole()
+        self.over.wait(seconds)
+        with self._lock:
+            self._holes.subtract(proxies)
+            for proxy in proxies:
+                if not self._holes[proxy]:
+                    proxy.heal()
+
     # Workers
 
     def _slot(self, source: random.Random, pool: str = "") -> Slot:
@@ -139,9 +158,7 @@ class Storm:
         """No byte between one worker and the broker."""
         slot, seconds = self._slot(source), source.uniform(SHORTEST, self.longest)
         with slot.lock, self.chronicle.lasting(Kind.CUT_OFF, slot.name):
-            slot.proxy.black_hole()
-            self.over.wait(seconds)
-            slot.proxy.heal()
+            self._swallow([slot.proxy], seconds)
 
     def deploy(self, source: random.Random) -> None:
         """SIGTERM to a worker, and a new one when it has ended: no job may suffer by it."""
@@ -194,11 +211,7 @@ class Storm:
         """No byte between anybody and the broker."""
         seconds = source.uniform(SHORTEST, self.longest)
         with self.chronicle.lasting(Kind.ALL_CUT_OFF):
-            for proxy in self.site.proxies:
-                proxy.black_hole()
-            self.over.wait(seconds)
-            for proxy in self.site.proxies:
-                proxy.heal()
+            self._swallow(self.site.proxies, seconds)
 
     def fill_broker(self, source: random.Random) -> None:
         """The broker's memory is full."""
