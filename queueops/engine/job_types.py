@@ -43,6 +43,15 @@ class LeaseState:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """A rate that a job has to pass: jobs that could start now, and the time from one to the next."""
+
+    gate: str
+    left: int
+    interval_us: float
+
+
+@dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """Where a job is, and what decides when it runs.
 
@@ -52,6 +61,7 @@ class JobSnapshot:
     before it. ``ring_place``: orgs before its own in the ring of ``ring_size``, ``None`` while a gate keeps
     the org out; ``closed_by`` is that gate, looked at again at ``looked_at_ms``. ``cap``: jobs its org may
     have in flight. ``own_weight``: the org's part of ``active_weight``, 0 while it is not active.
+    ``resource_cap``: jobs of its resource that may be in flight, of all orgs and queues together.
     ``mean_ms``: mean run time of the jobs before it, ``None`` while nobody knows. ``blocked_on``: task ids
     of jobs it waits for, the first hundred of ``parents``; ``held``: a person keeps it.
     """
@@ -81,8 +91,8 @@ class JobSnapshot:
     own_weight: float
     active_weight: float
     mean_ms: float | None
-    rate_left: int | None
-    rate_interval_us: float | None
+    rates: tuple[Rate, ...] = ()
+    resource_cap: int | None = None
     blocked_on: tuple[str, ...] = ()
     parents: int = 0
     held: bool = False
@@ -144,8 +154,12 @@ def job_snapshot(task_id: str, reply: Sequence[bytes]) -> JobSnapshot | None:
         own_weight=fraction("own_weight") or 0.0,
         active_weight=fraction("active_weight") or 0.0,
         mean_ms=fraction("mean_ms"),
-        rate_left=whole("rate_left"),
-        rate_interval_us=fraction("rate_interval_us"),
+        rates=tuple(
+            Rate(name, whole(f"{name}_left") or 0, fraction(f"{name}_interval_us") or 0.0)
+            for name in ("org_rate", "resource_rate")
+            if f"{name}_interval_us" in got
+        ),
+        resource_cap=whole("resource_cap"),
         # A hold stands among the parents as "!" and the rank that the job had.
         blocked_on=tuple(sorted(one for one in parents if not one.startswith("!"))),
         parents=(whole("parents") or 0) - len([one for one in parents if one.startswith("!")]),

@@ -16,6 +16,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from queueops.engine import replies, scripts
+from queueops.engine.doctor_verbs import DoctorVerbs
 from queueops.engine.history import HistoryVerbs
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.keys import Keys
@@ -87,7 +88,7 @@ def enqueue_steps(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
         yield step
 
 
-class Store(JobVerbs, ResourceVerbs, HistoryVerbs, Leading):
+class Store(DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Leading):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from queueops.engine.job_types import JobSnapshot
+from queueops.engine.job_types import JobSnapshot, Rate
 
 __all__ = ["Estimate", "estimate", "span"]
 
@@ -43,12 +43,14 @@ def estimate(job: JobSnapshot) -> Estimate:
     for gate in job.gates:
         if gate.closed and gate.name == "pause" and not gate.until_ms:
             return Estimate(None, f"its {gate.subject} is paused until somebody resumes it")
+        if gate.closed and gate.name == "resource_breaker" and not gate.until_ms:
+            return Estimate(None, "the breaker of its resource waits for its probes, or for a person")
     if not job.slots:
         return Estimate(None, "no worker serves its queue")
-    if job.cap == 0 or job.concurrency == 0:
+    if 0 in (job.cap, job.concurrency, job.resource_cap):
         return Estimate(None, "its cap lets no job run")
-    waits = (_by_work(job), _by_rate(job), _by_gates(job))
-    return max((wait for wait in waits if wait), key=lambda wait: wait.seconds or 0)
+    waits = [_by_work(job), *(_by_rate(job, rate) for rate in job.rates), *_by_gates(job)]
+    return max(waits, key=lambda wait: wait.seconds or 0)
 
 
 def _by_work(job: JobSnapshot) -> Estimate:
@@ -60,6 +62,8 @@ def _by_work(job: JobSnapshot) -> Estimate:
     )
     if job.cap is not None and job.cap < mine:
         mine, told = float(job.cap), f"{job.cap} of {slots:g} slots by its cap"
+    if job.resource_cap is not None and job.resource_cap < mine:
+        mine, told = float(job.resource_cap), f"at most {job.resource_cap} slots by the cap of its resource"
     before = (job.place or 0) + job.before_elsewhere
     mean_ms = _UNKNOWN_MS if job.mean_ms is None else job.mean_ms
     # Where all of its org's slots are taken, one of them has to be freed even for the first job of the lane.
@@ -67,29 +71,27 @@ def _by_work(job: JobSnapshot) -> Estimate:
     known = f"mean run {mean_ms:,.0f} ms" + (
         "" if job.mean_ms is not None else " (assumed: not measured yet)"
     )
-    jobs = f"{before:,} job{'' if before == 1 else 's'} before it in its lane"
-    return Estimate(turns * mean_ms / 1000 / mine, f"{jobs}, its org gets {told}, {known}")
+    return Estimate(turns * mean_ms / 1000 / mine, f"{_jobs(before)}, its org gets {told}, {known}")
 
 
-def _by_rate(job: JobSnapshot) -> Estimate | None:
-    if job.rate_interval_us is None:
-        return None
+def _by_rate(job: JobSnapshot, rate: Rate) -> Estimate:
     before = (job.place or 0) + job.before_elsewhere
-    missing = max(0, before + 1 - (job.rate_left or 0))
-    rate = f"{60_000_000 / job.rate_interval_us:,.4g} a minute"
-    return Estimate(
-        missing * job.rate_interval_us / 1e6,
-        f"{before:,} job{'' if before == 1 else 's'} before it in its lane, its org starts {rate}",
-    )
+    missing = max(0, before + 1 - rate.left)
+    whose = "its org" if rate.gate == "org_rate" else "its resource, shared by all orgs,"
+    told = f"{whose} starts {60_000_000 / rate.interval_us:,.4g} a minute"
+    return Estimate(missing * rate.interval_us / 1e6, f"{_jobs(before)}, {told}")
 
 
-def _by_gates(job: JobSnapshot) -> Estimate | None:
-    closed = [gate for gate in job.gates if gate.closed and gate.until_ms]
-    if not closed:
-        return None
-    last = max(closed, key=lambda gate: gate.until_ms)
-    wait = max(0, last.until_ms - job.now_ms) / 1000
-    return Estimate(wait, f"{last.name} of its {last.subject} opens then")
+def _by_gates(job: JobSnapshot) -> list[Estimate]:
+    return [
+        Estimate(max(0, gate.until_ms - job.now_ms) / 1000, f"{gate.name} of its {gate.subject} opens then")
+        for gate in job.gates
+        if gate.closed and gate.until_ms
+    ]
+
+
+def _jobs(number: int) -> str:
+    return f"{number:,} job{'' if number == 1 else 's'} before it in its lane"
 
 
 def _part(weight: float, active: float) -> str:

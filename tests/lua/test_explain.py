@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from queueops.engine.job_types import GateState
-from queueops.engine.rules.gates import Limits
+from queueops.engine.job_types import GateState, Rate
+from queueops.engine.rules.gates import Breaker, Limits, ResourceLimits
 from tests.engine.world import PATIENCE_MS, QUEUE, World
 
 
@@ -141,11 +141,48 @@ def test_each_gate_says_whether_it_is_open_and_until_when_it_is_not(world: World
         GateState("org_share", "org", False, 0, 2, 3),
         GateState("org_rate", "org", False, 0, 2, 3),
     )
-    assert (seen.cap, seen.rate_left, seen.rate_interval_us, seen.in_flight) == (2, 1, 1_000_000, 2)
+    assert (seen.cap, seen.rates, seen.in_flight) == (2, (Rate("org_rate", 1, 1_000_000),), 2)
     world.store.pause(QUEUE, by="carl", now_ms=world.now)
     again = world.store.job(jobs[4].task_id, now_ms=world.now)
     assert again is not None
     assert again.gates[0] == GateState("pause", "queue", True, 0, by="carl")
+
+
+def test_the_gates_of_its_resource_and_of_its_task(world: World) -> None:
+    limits = ResourceLimits(per_minute=60, burst=2, max_in_flight=1, breaker=Breaker())
+    world.store.set_resources({"mail": limits}, now_ms=world.now)
+    jobs = world.enqueue("acme", number=3, resource="mail")
+    world.take(1)
+
+    seen = world.store.job(jobs[2].task_id, now_ms=world.now)
+
+    assert seen is not None
+    assert seen.gates[2:] == (
+        GateState("pause", "resource", False),
+        GateState("resource_breaker", "resource", False),
+        GateState("resource_concurrency", "resource", True, 0, 1, 1),
+        GateState("resource_rate", "resource", False, 0, 1, 2),
+    )
+    assert (seen.resource_cap, seen.rates) == (1, (Rate("resource_rate", 1, 1_000_000),))
+    world.store.panic("mail", until_ms=world.now + 900, by="maria", reason="down", now_ms=world.now)
+    world.store.pause(QUEUE, task="tasks.work", reason="bug", now_ms=world.now)
+    seen = world.store.job(jobs[2].task_id, now_ms=world.now)
+    assert seen is not None
+    assert seen.gates[3] == GateState(
+        "resource_breaker", "resource", True, world.now + 900, by="maria", reason="down"
+    )
+    assert seen.gates[-1] == GateState("pause", "task", True, reason="bug")
+
+
+def test_a_job_put_aside_with_its_task_is_ready(world: World) -> None:
+    [job] = world.enqueue("acme")
+    world.store.pause(QUEUE, task="tasks.work", now_ms=world.now)
+    assert world.take(1) == []
+
+    seen = world.store.job(job.task_id, now_ms=world.now)
+    assert seen is not None
+    assert (seen.state, seen.place, seen.at_ms) == ("ready", None, world.now + PATIENCE_MS)
+    assert seen.gates[-1] == GateState("pause", "task", True)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -174,7 +211,7 @@ def test_the_first_closed_gate_of_the_org_is_the_one_that_claims_meet(world: Wor
         assert (closed[0].name if closed else None) == picture.gate
         if closed and closed[0].until_ms:
             assert closed[0].until_ms == picture.closed_until_ms
-        assert seen.rate_left == picture.rate_left
+        assert (seen.rates[0].left if seen.rates else None) == picture.rate_left
 
 
 def test_explaining_writes_nothing(world: World) -> None:

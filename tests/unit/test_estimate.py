@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queueops.engine.job_types import GateState, JobSnapshot
+from queueops.engine.job_types import GateState, JobSnapshot, Rate
 from queueops.engine.rules.envelope import Head
 from queueops.engine.rules.priority import Priority, effective, patience_ms
 from queueops.ops.estimate import estimate, span
@@ -42,8 +42,6 @@ def job(**given: Any) -> JobSnapshot:
         "own_weight": 1.0,
         "active_weight": 3.0,
         "mean_ms": 900.0,
-        "rate_left": None,
-        "rate_interval_us": None,
     }
     return JobSnapshot(**{**known, **given})
 
@@ -66,12 +64,18 @@ def test_jobs_before_it_the_share_of_its_org_and_the_mean_run() -> None:
         ({"concurrency": 4, "active_weight": 1.0}, 27.0, "all 4 slots"),
         ({"mean_ms": None, "active_weight": 1.0}, 1.5, "assumed: not measured yet"),
         ({"place": 0, "before_elsewhere": 1, "active_weight": 1.0}, 0.1125, "1 job before it"),
-        ({"rate_left": 1, "rate_interval_us": 1e6}, 120.0, "its org starts 60 a minute"),
+        ({"rates": (Rate("org_rate", 1, 1e6),)}, 120.0, "its org starts 60 a minute"),
         (
             {"gates": (GateState("org_rate", "org", True, 1_090_000),)},
             90.0,
             "org_rate of its org opens then",
         ),
+        (
+            {"rates": (Rate("org_rate", 1, 1e6), Rate("resource_rate", 0, 3e6))},
+            363.0,
+            "its resource, shared by all orgs, starts 20 a minute",
+        ),
+        ({"resource_cap": 1, "in_flight": 0}, 108.0, "at most 1 slots by the cap of its resource"),
         ({"state": "scheduled", "at_ms": 1_005_000}, 5.0, "waits for its time"),
         ({"state": "leased"}, 0.0, "a worker has it"),
     ],
@@ -89,6 +93,8 @@ def test_what_else_counts(given: dict[str, Any], seconds: float, words: str) -> 
         ({"gates": (GateState("pause", "queue", True),)}, "until somebody resumes it"),
         ({"state": "blocked"}, "nobody knows"),
         ({"cap": 0}, "lets no job run"),
+        ({"gates": (GateState("resource_breaker", "resource", True),)}, "waits for its probes"),
+        ({"state": "blocked", "held": True}, "until it is released"),
         ({"state": "astray"}, "doctor"),
     ],
 )

@@ -39,7 +39,12 @@ local function drain_scheduled(o)
   local tags = redis.call('ZRANGEBYSCORE', scheduled, '-inf', '(' .. until_ms, 'LIMIT', 0, limit - moved)
   put_off(o, tags)
   state.count(q, 'scheduled', -#tags) -- they were among the scheduled before
-  redis.call('ZADD', key.timers(queue), redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2], 's' .. o.name)
+  local due_ms = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
+  if due_ms then
+    redis.call('ZADD', key.timers(queue), due_ms, 's' .. o.name)
+  else
+    redis.call('ZREM', key.timers(queue), 's' .. o.name)
+  end
 end
 
 local function drain_ring(resource)

@@ -35,17 +35,32 @@ local function pause(subject, text)
     closed and text:match('^%d+\t(.*)$'))
 end
 
-local function rate_gate(l, t) -- as in gates.org
+local function rate_gate(name, subject, l, t) -- as in gates.org
   local full = l.burst * l.interval
   local tat = math.min(t, now.ms * 1000 + full)
   local allowed_ms = math.ceil((tat - (l.burst - 1) * l.interval) / 1000)
-  local ahead_us = math.max(0, tat - now.ms * 1000)
-  gate('org_rate', 'org', allowed_ms > now.ms, allowed_ms, l.burst - math.floor((full - ahead_us) / l.interval), l.burst)
-  say('rate_left', math.floor((full - ahead_us) / l.interval))
-  say('rate_interval_us', l.interval)
+  local left = math.floor((full - math.max(0, tat - now.ms * 1000)) / l.interval)
+  gate(name, subject, allowed_ms > now.ms, allowed_ms, l.burst - left, l.burst)
+  say(name .. '_left', left)
+  say(name .. '_interval_us', l.interval)
 end
 
-local function say_gates(q, o)
+local function resource_gates(name)
+  local rules = state.resource_rules()
+  local r = rules.of(name)
+  pause('resource', r.pause)
+  if r.breaker or r.state ~= '' then
+    local ends_ms = r.until_ms -- asking makes half open what is due
+    gate('resource_breaker', 'resource', rules.breaker_gate(r) ~= nil, r.state == 'open' and ends_ms or 0, nil, nil,
+      r.by .. '\t' .. r.reason)
+  end
+  if r.cap then gate('resource_concurrency', 'resource', r.n >= r.cap, 0, r.n, r.cap) end
+  if r.interval then rate_gate('resource_rate', 'resource', r, r.t) end
+  say('resource_in_flight', r.n)
+  say('resource_cap', r.cap)
+end
+
+local function say_gates(q, o, job)
   local l = limits.of(q, o)
   local share = gates.share_cap(q, l)
   pause('queue', q.pause)
@@ -53,7 +68,12 @@ local function say_gates(q, o)
   pause('org', o.pause)
   if l.cap then gate('org_concurrency', 'org', o.n >= l.cap, 0, o.n, l.cap) end
   if share then gate('org_share', 'org', o.n >= share, 0, o.n, share) end
-  if l.interval then rate_gate(l, o.t) end
+  if l.interval then rate_gate('org_rate', 'org', l, o.t) end
+  if job.resource ~= '' then resource_gates(job.resource) end
+  if q.has_tasks then
+    local task = redis.call('HGET', key.gates(q.name), '#' .. job.task)
+    if task then pause('task', task) end
+  end
   say('cap', l.cap and share and math.min(l.cap, share) or l.cap or share)
   say('weight', l.weight)
 end
@@ -97,7 +117,7 @@ local job = text and head.parse(text)
 if not job then return out end
 local q = state.queue(queue)
 local o = state.org(q, job.org)
-local where, at = whereabouts.waiting(queue, tag, job)
+local where, at, aside = whereabouts.waiting(queue, tag, job)
 say('now_ms', now.ms)
 say('queue', queue)
 say('tag', tag)
@@ -123,10 +143,10 @@ say('slots', q.slots)
 say('concurrency', q.concurrency)
 say('active_weight', q.W)
 say('own_weight', o.a)
-say_gates(q, o)
+say_gates(q, o, job)
 if where == 'blocked' then
   say('parents', redis.call('SCARD', key.parents(queue, tag)))
   for _, parent in ipairs(redis.call('SRANDMEMBER', key.parents(queue, tag), PARENTS)) do say('parent', parent) end
 end
-if where == 'ready' then say_place(q, o, job, tag, at) end
+if where == 'ready' and not aside then say_place(q, o, job, tag, at) end
 return out

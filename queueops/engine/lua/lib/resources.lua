@@ -132,6 +132,8 @@ end
 
 function resources.calm(r) breaker.close(r) end
 
+function resources.breaker_gate(r) return breaker.gate(r) end
+
 function resources.calls(r) return breaker.calls(r) end -- good and bad ones in the window that ends now
 
 local function save(r)

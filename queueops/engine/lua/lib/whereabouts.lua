@@ -16,10 +16,12 @@ function whereabouts.lease(queue, tag) -- the lease on a job, its holder and its
   end
 end
 
-function whereabouts.waiting(queue, tag, job) -- 'ready' and its rank, 'scheduled' or 'blocked' and its due time, or nil
+function whereabouts.waiting(queue, tag, job) -- 'ready', its rank and whether it was put aside; 'scheduled' or
+  -- 'blocked' and its due time; or nil
   local rank = redis.call('ZSCORE', key.lane(queue, job.resource, job.org), tag)
-  rank = rank or redis.call('ZSCORE', key.aside(queue, job.task), tag) -- its task is paused
-  if rank then return 'ready', tonumber(rank) end
+  if rank then return 'ready', tonumber(rank), false end
+  rank = redis.call('ZSCORE', key.aside(queue, job.task), tag) -- its task is paused, or was
+  if rank then return 'ready', tonumber(rank), true end
   local due_ms = redis.call('ZSCORE', key.scheduled(queue, job.org), tag)
   if due_ms then return 'scheduled', tonumber(due_ms) end
   due_ms = redis.call('ZSCORE', key.blocked(queue), tag)

@@ -1,0 +1,118 @@
+"""The store's look at itself: what is kept twice, and whether both say the same."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from queueops.engine.keys import PATTERNS, Keys
+
+#: Jobs or index entries that one script looks at.
+BATCH = 500
+#: Keys that one step of a walk through the keyspace asks for.
+SCANNED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two keys that disagree. ``kind``: of what sort; ``what``: whose; ``wanted`` and ``found``: what each
+    says.
+    """
+
+    kind: str
+    what: str
+    wanted: str
+    found: str
+
+
+def differences(reply: Sequence[Any]) -> list[Difference]:
+    """Return the findings of a doctor's script."""
+    texts = [value.decode() if isinstance(value, bytes) else str(value) for value in reply]
+    return [Difference(*texts[start : start + 4]) for start in range(0, len(texts), 4)]
+
+
+class DoctorVerbs:
+    """Part of :class:`queueops.engine.store.Store`."""
+
+    client: Any
+    prefix: str
+    key: Keys
+
+    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
+        raise NotImplementedError
+
+    def check_queue(
+        self, queue: str, *, repair: bool = False, now_ms: int | None = None
+    ) -> tuple[list[Difference], int]:
+        """Compare the queue's numbers with what they count, at one moment; returns what differs, and how many
+        orgs were looked at (-1: more than one script may look at, so nothing was compared).
+        """
+        holders = [name for (name,) in self._names("held")]
+        orgs: dict[str, None] = {}
+        for found, resource, org in self._names("lane", queue):
+            if found == queue:
+                orgs[f"{org}\t{resource}"] = None
+        for family in ("org", "scheduled"):
+            orgs |= {org: None for found, org in self._names(family, queue) if found == queue}
+        at = "" if now_ms is None else now_ms
+        mode = "repair" if repair else "check"
+        reply = self._run("doctor", at, mode, queue, len(holders), *holders, *orgs)
+        return differences(reply[1:]), int(reply[0])
+
+    def check_leases(
+        self, *, repair: bool = False, now_ms: int | None = None
+    ) -> tuple[list[Difference], int]:
+        """Compare leases with their processes and resources; returns what differs, and how many there are."""
+        holders = [name for (name,) in self._names("held")]
+        resources = [name for (name,) in self._names("resource")]
+        at = "" if now_ms is None else now_ms
+        reply = self._run(
+            "doctor_leases", at, "repair" if repair else "check", len(holders), *holders, *resources
+        )
+        return differences(reply[1:]), int(reply[0])
+
+    def check_jobs(
+        self, *, limit: int | None = None, repair: bool = False, now_ms: int | None = None
+    ) -> tuple[list[Difference], int]:
+        """Look for jobs without a place or with two, and index entries and unique keys of jobs that are gone.
+
+        Walks through the keyspace, some hundreds a script. ``limit``: look at so many of each at most.
+        Returns what differs, and how many were looked at.
+        """
+        found: list[Difference] = []
+        looked = 0
+        walks: tuple[tuple[str, Iterator[tuple[str, ...]]], ...] = (
+            ("jobs", self._names("job")),
+            ("index", self._task_ids()),
+            ("unique", self._names("unique")),
+        )
+        at = "" if now_ms is None else now_ms
+        mode = "repair" if repair else "check"
+        for kind, names in walks:
+            walk = itertools.islice(names, limit)
+            while batch := list(itertools.islice(walk, BATCH)):
+                looked += len(batch)
+                found += differences(
+                    self._run("doctor_jobs", at, mode, kind, *itertools.chain.from_iterable(batch))
+                )
+        return list(dict.fromkeys(found)), looked
+
+    def _task_ids(self) -> Iterator[tuple[str, ...]]:
+        for task_id, _ in self.client.hscan_iter(self.key("ids"), count=SCANNED):
+            yield (task_id.decode(),)
+
+    def _names(self, family: str, queue: str = "") -> Iterator[tuple[str, ...]]:
+        """Yield the names in the keys of a family: queue, tag and so on; the last may hold colons."""
+        fields = PATTERNS[family].fields
+        start = self.prefix + PATTERNS[family].pattern.partition("{")[0]
+        match = _escaped(start + (f"{queue}:" if queue else "")) + "*"
+        for key in self.client.scan_iter(match=match, count=SCANNED):
+            names = key.decode()[len(start) :].split(":", len(fields) - 1)
+            if len(names) == len(fields):
+                yield tuple(names)
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "*?[]\\" else letter for letter in text)
