@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from queueops.conf import config
@@ -117,7 +118,7 @@ def _queues(store: Store) -> Iterator[Finding]:
                 "messages of stock Celery",
                 f"Somebody publishes to {queue} by redis://. Workers adopt such messages when they start.",
                 f"at least {stock:,} in its lists",
-                lambda queue=queue: adopt(store, queue, org=config().default_org),
+                partial(adopt, store, queue, org=config().default_org),
             )
 
 

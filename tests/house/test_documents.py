@@ -28,5 +28,6 @@ def test_internals_walks_through_every_file_of_the_hot_path() -> None:
     text = (ROOT / "docs" / "internals.md").read_text()
     scripts = {path.name for path in (ROOT / "queueops" / "engine" / "lua").glob("*.lua")}
     beside = {"adopt.lua", "pause.lua", "purge.lua", "snapshot.lua"}  # an operator's verbs
+    beside |= {"panic.lua", "resource.lua", "resources.lua"}
 
     assert {name for name in scripts - beside if name not in text} == set()
