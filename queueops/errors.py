@@ -18,6 +18,7 @@ __all__ = [
     "JobCancelled",
     "JobExists",
     "LimitInvalid",
+    "NotReplicated",
     "PayloadTooLarge",
     "PublishError",
     "QueueFull",
@@ -206,6 +207,27 @@ class BrokerUnavailable(PublishError, OperationalError):
 
 class BrokerFull(BrokerUnavailable):
     """The broker's memory is full, so it takes no new job. Jobs it holds still run and make room."""
+
+
+class NotReplicated(PublishError):
+    """The job is enqueued, but not enough replicas have confirmed that they have it too.
+
+    Attributes:
+        words: what the broker answered of each job of the step.
+    """
+
+    words: tuple[str, ...] = ()
+
+    def __init__(self, wanted: int = 1, confirmed: int = 0) -> None:
+        self.wanted, self.confirmed = wanted, confirmed
+        super().__init__(wanted, confirmed)
+
+    def __str__(self) -> str:
+        return (
+            f"The job is enqueued, but {self.confirmed} of {self.wanted} replicas confirmed it in time: it "
+            "will run unless a failover loses it. Publishing it again makes a second job, unless it has a "
+            "unique_key."
+        )
 
 
 class LimitInvalid(QueueOpsError):

@@ -177,6 +177,27 @@ def run(client: redis.Redis, prefix: str, name: str, *args: str | int | float | 
         return wire.call(client, "EVAL", source(name), 1, prefix, *args)
 
 
+def run_replicated(
+    client: redis.Redis, prefix: str, name: str, replicas: int, wait_ms: int, *args: str | int | float | bytes
+) -> tuple[Any, int]:
+    """Run one script, then wait until ``replicas`` have received what it wrote; returns its answer and how
+    many have within ``wait_ms``.
+    """
+    # One connection for both: WAIT speaks of the writes of its own connection.
+    pipeline: Any = client.pipeline(transaction=False)
+    command = ("EVALSHA", digest(name), 1, prefix, *args)
+    try:
+        answer, confirmed = (
+            pipeline.execute_command(*command).execute_command("WAIT", replicas, wait_ms).execute()
+        )
+    except NoScriptError:
+        client.script_load(source(name))
+        answer, confirmed = (
+            pipeline.execute_command(*command).execute_command("WAIT", replicas, wait_ms).execute()
+        )
+    return answer, int(confirmed)
+
+
 def send(client: redis.Redis, prefix: str, name: str, *args: str | int | float | bytes) -> Callable[[], Any]:
     """Send one script; returns the function that waits for its answer."""
     receive = wire.send(client, "EVALSHA", digest(name), 1, prefix, *args)

@@ -34,13 +34,16 @@ from queueops.engine.types import (
     Settlement,
     WorkerInfo,
 )
-from queueops.errors import BrokerFull, LimitInvalid, PublishError
+from queueops.errors import BrokerFull, LimitInvalid, NotReplicated, PublishError
 
 #: Jobs or leases that one script call handles at most, so that Redis is never held for long.
 STEP = 500
 
 #: Jobs that the jobs of one enqueue wait for, at most: each costs a few look-ups.
 PARENTS_A_STEP = 2_000
+
+#: How long an enqueue waits for replicas; less than a publisher's socket waits for an answer.
+REPLICAS_MS = 800
 
 #: Most jobs in flight that a queue's concurrency may name.
 CONCURRENCY_LIMIT = 1_000_000
@@ -115,21 +118,38 @@ class Store(DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Leading):
         ``stale``: the lease that the job supersedes was lost, so another delivery owns it. ``cancelled``: the
         job it would be a retry of was, or a parent with which it is.
         Raises :class:`UnknownParent` and :class:`QueueFull` before anything of the step was written; their
-        ``enqueued`` names the jobs of the steps before.
+        ``enqueued`` names the jobs of the steps before. Raises :class:`NotReplicated` after it was written,
+        where a job of it asks for replicas that did not confirm.
         """
         words: list[str] = []
         sent: list[str] = []
         for step in enqueue_steps(jobs):
             try:
-                words += replies.enqueued(
-                    queue, self._run("enqueue", *self._enqueue_args(queue, step, now_ms))
-                )
-            except OutOfMemoryError as error:
-                raise BrokerFull from error
+                words += self._enqueue_step(queue, step, now_ms)
             except PublishError as error:
                 error.enqueued = tuple(sent)
                 raise
             sent += (job.task_id for job in step)
+        return words
+
+    def _enqueue_step(self, queue: str, jobs: Sequence[NewJob], now_ms: int | None) -> list[str]:
+        args = self._enqueue_args(queue, jobs, now_ms)
+        wanted = confirmed = max(job.replicas for job in jobs)
+        try:
+            if wanted:
+                reply, confirmed = scripts.run_replicated(
+                    self.client, self.prefix, "enqueue", wanted, REPLICAS_MS, *args
+                )
+            else:
+                reply = self._run("enqueue", *args)
+        except OutOfMemoryError as error:
+            raise BrokerFull from error
+        words = replies.enqueued(queue, reply)
+        # A retry is told to nobody who could do something about it; refused, it would both wait and be dead.
+        if confirmed < wanted and not all(job.supersedes for job in jobs):
+            unsure = NotReplicated(wanted, confirmed)
+            unsure.words = tuple(words)
+            raise unsure
         return words
 
     def send_jobs(self, queue: str, jobs: Sequence[NewJob]) -> Callable[[], list[str]]:
@@ -137,6 +157,8 @@ class Store(DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Leading):
 
         So a caller can make the next jobs while the server takes these. It must call the function, once.
         """
+        if any(job.replicas for job in jobs):
+            return lambda: self._enqueue_step(queue, jobs, None)
         answer = scripts.send(self.client, self.prefix, "enqueue", *self._enqueue_args(queue, jobs, None))
 
         def words() -> list[str]:

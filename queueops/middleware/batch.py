@@ -12,7 +12,7 @@ from celery import Celery
 from celery.app.amqp import task_message
 
 from queueops.engine.rules.envelope import NewJob
-from queueops.errors import ConfigurationError
+from queueops.errors import ConfigurationError, NotReplicated
 from queueops.middleware.chain import Envelope, chain
 from queueops.middleware.envelopes import (
     add_custom,
@@ -148,6 +148,9 @@ class Batch:
         for queue, jobs, answer in started:
             try:
                 words = self._wait(queue, jobs, answer)
+            except NotReplicated as error:
+                failed = failed or error
+                self._note(sent, jobs, list(error.words))
             except Exception as error:
                 failed = failed or error
             else:

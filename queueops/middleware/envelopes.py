@@ -15,7 +15,7 @@ from queueops.engine.rules.backoff import RetryPolicy
 from queueops.errors import InvalidMessage
 from queueops.middleware.breaker import counts
 from queueops.middleware.chain import Envelope, chain
-from queueops.middleware.options import CALL_OPTIONS, TaskPlan
+from queueops.middleware.options import CALL_OPTIONS, TaskPlan, replicas
 from queueops.middleware.org import check_org, check_resource
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ def header_of(envelope: Envelope) -> dict[str, Any]:
         header["deadline"] = envelope.deadline_ms
     if envelope.once:
         header["once"] = True
+    if not envelope.is_retry:
+        durable = replicas(envelope.options.get("durable", envelope.plan.durable))
+        if durable:
+            header["durable"] = durable
     queue = settings.queues.get(envelope.queue)
     if queue is not None and queue.patience_ms is not None:
         header["patience"] = priorities.patience_ms(envelope.priority, queue.patience_ms)

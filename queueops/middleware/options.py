@@ -18,7 +18,16 @@ from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_
 from queueops.errors import ConfigurationError
 from queueops.middleware.task_rates import task_rate, task_resource
 
-__all__ = ["CALL_OPTIONS", "CallOptions", "Parents", "ResourceOf", "TaskOptions", "TaskPlan", "span_ms"]
+__all__ = [
+    "CALL_OPTIONS",
+    "CallOptions",
+    "Parents",
+    "ResourceOf",
+    "TaskOptions",
+    "TaskPlan",
+    "replicas",
+    "span_ms",
+]
 
 #: Says from a job's args and kwargs which resource it uses; "" or None is none.
 ResourceOf: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], str | None]
@@ -47,6 +56,7 @@ class TaskOptions(TypedDict, total=False):
     of the arguments returns (None: not unique). unique_for: seconds that it holds, instead of as long as the
     job lives. keep_for: seconds that jobs which wait for this one may come after its end.
     on_parent_death: "cancel" a job whose parent died, or let it "wait". offload: store large arguments aside.
+    durable: an enqueue returns when a replica (or so many) has the job too.
     """
 
     org: str
@@ -68,6 +78,7 @@ class TaskOptions(TypedDict, total=False):
     keep_for: float | timedelta
     on_parent_death: ParentDeath
     offload: bool
+    durable: bool | int
 
 
 class CallOptions(TypedDict, total=False):
@@ -94,6 +105,7 @@ class CallOptions(TypedDict, total=False):
     unique_key: str
     unique_for: float | timedelta
     offload: bool
+    durable: bool | int
 
 
 #: Options that are taken out of a call before Celery would send them as message properties.
@@ -113,6 +125,7 @@ class TaskPlan:
         "_attempts",
         "deadline",
         "default_priority",
+        "durable",
         "keep_for",
         "name",
         "offload",
@@ -152,6 +165,7 @@ class TaskPlan:
         self.keep_for = getattr(task, "keep_for", None)
         self.on_parent_death = getattr(task, "on_parent_death", None)
         self.offload: bool = bool(getattr(task, "offload", False))
+        self.durable = replicas(getattr(task, "durable", False))
         acks_late = getattr(task, "acks_late", None)
         late = app.conf.task_acks_late if acks_late is None else acks_late
         self.once = self.is_once(getattr(task, "delivery", None), not late)
@@ -192,6 +206,17 @@ def span_ms(option: str, value: float | timedelta | None) -> int:
     ):
         raise ConfigurationError(f"{option} is a number of seconds up to a year, not {value!r}.")
     return max(1, round(seconds * 1000))
+
+
+def replicas(durable: Any) -> int:
+    """Return how many replicas an enqueue waits for, of an option `durable`.
+
+    Raises:
+        ConfigurationError: it is neither a truth value nor a number of replicas.
+    """
+    if not isinstance(durable, int) or durable < 0:
+        raise ConfigurationError(f"durable is True, False or a number of replicas, not {durable!r}.")
+    return int(durable)
 
 
 def _own(task: Any, name: str) -> Any:

@@ -109,6 +109,7 @@ class Template:
             run_limit_ms=base.run_limit_ms,
             first_ms=header["first"],
             attempt=base.attempt,
+            replicas=header.get("durable", 0),
         )
         return job if LINKS.isdisjoint(header) else linked(job, header)
 

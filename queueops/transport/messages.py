@@ -188,6 +188,7 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
         repeated=repeated,
         supersedes=supersedes,
         counts_as_failure=failed,
+        replicas=int(meta.get("durable") or 0),
     )
     if supersedes:
         job = with_end_of_attempt(job, meta.get("attempts"))

@@ -12,12 +12,13 @@ from celery import Celery, signals
 from kombu import Queue
 from kombu.exceptions import EncodeError
 
-from queueops import Priority, install
+from queueops import Priority, enqueue_many, install
 from queueops.errors import (
     BrokerUnavailable,
     ConfigurationError,
     InvalidMessage,
     InvalidPriority,
+    NotReplicated,
     UnknownQueue,
 )
 from tests.middleware.conftest import Bench, Configure
@@ -500,3 +501,19 @@ def test_the_long_way_and_the_short_way_send_the_same(bench: Bench, options: dic
         message["properties"].pop("delivery_tag")
         message["headers"]["queueops"].pop("first")
     assert first == second
+
+
+def test_a_durable_publish_says_when_no_replica_has_the_job(bench: Bench) -> None:
+    @bench.task(durable=True)
+    def durable(x: int) -> None: ...
+
+    with pytest.raises(NotReplicated, match="0 of 1 replicas"):
+        durable.delay(1)
+    assert bench.one().header["durable"] == 1
+    durable.apply_async((2,), durable=False)
+    assert "durable" not in bench.one().header
+    with pytest.raises(NotReplicated) as caught:
+        enqueue_many(durable, [((number,), {}) for number in range(3)])
+    assert len(caught.value.enqueued) == len(bench.claim()) == 3
+    with pytest.raises(ConfigurationError, match="number of replicas"):
+        durable.apply_async((3,), durable="yes")

@@ -42,7 +42,8 @@ class NewJob:
     is remembered for jobs that wait for it.
     ``unique``: digest of its unique key, which no other job may hold; ``unique_ms``: for how long (0: as long
     as the job lives). ``replays``: a dead job comes back; it waits for no other job and no limit refuses it.
-    A retry keeps what its first enqueue said of these.
+    A retry keeps what its first enqueue said of these. ``replicas``: how many must have received it before
+    the enqueue returns.
     """
 
     tag: str
@@ -70,6 +71,7 @@ class NewJob:
     run_ms: float | None = None
     error: str = ""
     error_message: str = ""
+    replicas: int = 0
 
 
 @dataclass(frozen=True, slots=True)
