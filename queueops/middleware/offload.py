@@ -13,11 +13,30 @@ from queueops.errors import PublishError
 from queueops.middleware import payloads
 from queueops.middleware.chain import Envelope, Job, Middleware
 
-__all__ = ["Offload"]
+__all__ = ["Offload", "accept_reference"]
 
 _encode: Callable[[Any], str] = JSONEncoder().encode
 #: Bytes that are left for headers, callbacks and the rest of a chain.
 _HEADROOM = 4_096
+
+
+def accept_reference(task: Any) -> None:
+    """Let `task` publish its next attempt without arguments, where a reference stands for them.
+
+    Celery checks the arguments of a retry as those of any call, and the request has none.
+    """
+    check = getattr(task, "__header__", None)
+    if check is None:
+        return
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if not args and not kwargs and (request := task.request_stack.top) is not None:
+            header = (request.headers or {}).get("queueops")
+            if header and "offload" in header:
+                return None
+        return check(*args, **kwargs)
+
+    task.__header__ = checked
 
 
 class Offload(Middleware):

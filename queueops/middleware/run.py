@@ -17,6 +17,7 @@ from celery.exceptions import Retry as CeleryRetry
 from queueops.engine.rules.states import OutcomeKind
 from queueops.middleware.chain import Chain, Job, Outcome, chain
 from queueops.middleware.dead_letter import Cancelled
+from queueops.middleware.offload import accept_reference
 from queueops.middleware.options import TaskPlan
 
 __all__ = ["failed_elsewhere", "install", "wrap"]
@@ -96,6 +97,7 @@ def wrap(app: Celery, task: Any) -> None:
 
     run.__queueops__ = True  # type: ignore[attr-defined]
     task.run = run
+    accept_reference(task)
 
 
 def failed_elsewhere(app: Celery, task: Any, context: Any, error: Exception, run_seconds: float) -> Exception:

@@ -29,6 +29,9 @@ else:
     # A server that is away must be noticed, and not waited for.
     DATABASES["default"]["OPTIONS"] = {"connect_timeout": 2}
 
+# Where the storage of offloaded arguments is.
+MEDIA_ROOT = os.environ.get("LEDGER_MEDIA", "")
+
 CELERY_BROKER_URL = os.environ.get("QUEUEOPS_BROKER_URL", "")
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -117,6 +117,22 @@ def own_attempts(self: Task, job: str) -> None:
         raise Refused(f"{job} refused")
 
 
+@shared_task(bind=True, name="ledger.weigh", offload=True)
+def weigh(self: Task, job: str, text: str, times: int = 0) -> None:
+    """Record how long ``text`` is; fail the first ``times`` runs."""
+    with recorded(self, f"{job} {len(text)}"):
+        if self.request.retries < times:
+            raise Refused(f"{job} refused")
+
+
+@shared_task(bind=True, name="ledger.weigh_other", offload=True)
+def weigh_other(self: Task, job: str, text: str) -> None:
+    """Ask for a retry with another text."""
+    with recorded(self, f"{job} {len(text)}"):
+        if not self.request.retries:
+            raise self.retry(args=(job, text + text), countdown=0)
+
+
 @shared_task(bind=True, name="ledger.leave")
 def leave(self: Task, job: str, how: str) -> None:
     """End by one of Celery's own ways: ignore, reject, requeue."""

@@ -38,10 +38,12 @@ class Project:
     def __init__(self, stack: Stack, database_url: str) -> None:
         self.stack = stack
         self.database_url = database_url
+        self.media = stack.folder / "media"
+        self.own = {"DATABASE_URL": database_url, "LEDGER_MEDIA": str(self.media)}
 
     def worker(self, **options: Any) -> Worker:
         """Start a worker of the project and wait until it consumes."""
-        options["env"] = {"DATABASE_URL": self.database_url, **options.get("env", {})}
+        options["env"] = {**self.own, **options.get("env", {})}
         return self.stack.worker(app=APP, **options)
 
     def python(self, code: str, *, within: float = 60.0) -> Any:
@@ -53,7 +55,7 @@ class Project:
         settings = {
             **QUICK,
             "QUEUEOPS_BROKER_URL": self.stack.broker.broker_url,
-            "DATABASE_URL": self.database_url,
+            **self.own,
             "LEDGER_WORKER": "",
         }
         done = subprocess.run(
