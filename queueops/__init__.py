@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from queueops.middleware import install
     from queueops.middleware.chain import Envelope, Job, Middleware, Outcome
     from queueops.middleware.client import Enqueued, Item, enqueue_many
+    from queueops.middleware.limiter import limit, try_acquire
     from queueops.middleware.on_commit import enqueue_on_commit
     from queueops.middleware.options import TaskOptions
     from queueops.middleware.org import current_org, org_context
@@ -36,6 +37,9 @@ __all__ = [  # noqa: RUF022  in groups
     "enqueue_many",
     "enqueue_on_commit",
     "org_context",
+    # limits for code that is no job
+    "limit",
+    "try_acquire",
     # extend
     "Envelope",
     "Job",
@@ -56,6 +60,8 @@ _HOME = {
     "enqueue_in_transaction": "queueops.ops.outbox",
     "enqueue_many": "queueops.middleware.client",
     "enqueue_on_commit": "queueops.middleware.on_commit",
+    "limit": "queueops.middleware.limiter",
+    "try_acquire": "queueops.middleware.limiter",
     "org_context": "queueops.middleware.org",
     "Envelope": "queueops.middleware.chain",
     "Job": "queueops.middleware.chain",

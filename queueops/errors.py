@@ -18,6 +18,7 @@ __all__ = [
     "JobCancelled",
     "JobExists",
     "LimitInvalid",
+    "LimitReached",
     "NotReplicated",
     "PayloadTooLarge",
     "PublishError",
@@ -245,6 +246,23 @@ class UnknownJob(QueueOpsError):
         if not self.task_id:
             return super().__str__()
         return f"No job {self.task_id} is known: it is over and left no trace, or it never was."
+
+
+class LimitReached(QueueOpsError):
+    """The limit is used up.
+
+    Attributes:
+        name: the resource or the key.
+        gate: what is closed: rate, resource_rate, resource_concurrency, resource_breaker or pause.
+        retry_after: seconds until it may open; a task that lets this error out is not retried before.
+    """
+
+    def __init__(self, name: str = "", gate: str = "", retry_after: float = 0.0) -> None:
+        self.name, self.gate, self.retry_after = name, gate, retry_after
+        super().__init__(name, gate, retry_after)
+
+    def __str__(self) -> str:
+        return f"{self.name} is closed by {self.gate} and may open in {self.retry_after:.1f} seconds."
 
 
 class ReplayRefused(QueueOpsError):

@@ -215,6 +215,13 @@ PATTERNS: dict[str, Key] = _table(
         " wake:<queue> timers already passed over while its closed orgs are looked at again",
     ),
     ("totals", "totals", "hash", "counters that belong to no queue: stale settles, leases of a leadership"),
+    (
+        "taken",
+        "taken",
+        "zset",
+        "slots of resources held by code: resource TAB id TAB flags, by ms of expiry",
+    ),
+    ("bucket", "bucket:{name}", "string", "tat in us of a rate that code asks for; expires when it is full"),
     ("schedule", "schedule", "hash", "entry of the schedule -> due ms of its latest job"),
     ("lock", "lock:{name}", "string", "a chore or a leadership that one process has at a time; expires"),
     ("absent", "absent", "none", "never exists; deleted first by scripts that must run on a full server"),

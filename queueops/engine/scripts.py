@@ -60,6 +60,7 @@ NAMES = (
     "resource",
     "panic",
     "lead",
+    "acquire",
 )
 
 

@@ -24,6 +24,7 @@ from queueops.engine.leading import Leading
 from queueops.engine.resource_verbs import ResourceVerbs
 from queueops.engine.rules.envelope import NewJob, options, pack
 from queueops.engine.rules.gates import Limits, pack_limits, unpack_limits
+from queueops.engine.slots import Slots
 from queueops.engine.types import (
     Claim,
     DeadEntry,
@@ -91,7 +92,7 @@ def enqueue_steps(jobs: Iterable[NewJob]) -> Iterator[list[NewJob]]:
         yield step
 
 
-class Store(DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Leading):
+class Store(DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Leading, Slots):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.

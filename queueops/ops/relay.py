@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import Store
-from queueops.errors import BrokerUnavailable, PublishError
+from queueops.errors import BrokerUnavailable, PublishError, QueueFull
 from queueops.models import OutboxEntry
 from queueops.ops.connections import released
 
@@ -111,15 +111,20 @@ def _put(store: Store, queue: str, entries: list[OutboxEntry], full: set[str]) -
         # One that is refused must not hold back the others; nothing of the step was written.
         done: list[int] = []
         for entry, job in jobs:
-            if _alone(store, queue, entry, job):
-                done.append(entry.pk)
+            try:
+                if _alone(store, queue, entry, job):
+                    done.append(entry.pk)
+            except QueueFull:
+                # Its rows wait in their order; those of other queues go on.
+                full.add(queue)
+                break
         return done
 
 
 def _alone(store: Store, queue: str, entry: OutboxEntry, job: NewJob) -> bool:
     try:
         store.enqueue(queue, [job])
-    except BrokerUnavailable:
+    except (BrokerUnavailable, QueueFull):
         raise
     except (PublishError, ValueError) as error:
         _refuse(entry, error)

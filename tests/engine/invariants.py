@@ -108,7 +108,7 @@ def _queue(
 
 
 def _closed_resources(world: World, keys: dict[str, Any], queue: str) -> set[str]:
-    """Resources whose ring is out of the queue; each has an end, and its slots are those of its leases."""
+    """Resources whose ring is out of the queue; each has an end, and its slots have holders."""
     closed = set()
     for key, stored in keys.items():
         if not key.startswith("qo1:resource:"):
@@ -121,6 +121,7 @@ def _closed_resources(world: World, keys: dict[str, Any], queue: str) -> set[str
             open_now = world.store.resource_snapshot(name, now_ms=world.now).gate is None
             assert not open_now or end <= world.now, f"{name} is closed though its gates are open"
         in_flight = sum(lease["resource"] == name for lease in _leases(keys))
+        in_flight += sum(slot.startswith(f"{name}\t") for slot in keys.get("qo1:taken", ()))
         assert int(stored.get("n", 0)) == in_flight, f"slots of {name}"
     return closed
 

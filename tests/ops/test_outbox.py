@@ -206,3 +206,18 @@ def test_threads_that_relay_at_the_same_time_enqueue_each_job_once(task: Any) ->
     with broker.store() as store:
         relay.relay_all(store)
     assert waiting() == ids
+
+
+def test_a_full_queue_lets_its_rows_wait_and_those_of_others_go(task: Any) -> None:
+    with broker.store() as store:
+        store.set_queue("bulk", max_ready=2)
+    with transaction.atomic():
+        relay._away_until = float("inf")
+        full = [queueops.enqueue_in_transaction(task, (n,), queue="bulk") for n in range(4)]
+        other = queueops.enqueue_in_transaction(task, (9,))
+    with broker.store() as store:
+        assert relay.relay_all(store) == 3
+    assert waiting() == [other] and waiting("bulk") == full[:2]
+    assert not OutboxEntry.objects.refused().exists()
+    with broker.store() as store:
+        assert relay.relay_all(store) == 2

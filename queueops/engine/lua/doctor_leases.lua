@@ -3,7 +3,7 @@
 -- ARGV    1 now_ms ('' = Redis TIME)   2 'check' | 'repair'   3 number of processes that follow
 --         then names of processes that have leases, and then names of resources
 -- RETURNS number of leases, then 4 a finding: kind, of what, as it should be, as it is
--- COST    O(leases + resources)
+-- COST    O(leases + slots that code holds + resources)
 -- KEEPS   no lease is ended here: an unlisted process is listed as one whose leases lapse now, for the beats to reap
 
 --- @include "lib/clock"
@@ -40,6 +40,10 @@ for _, holder in ipairs(redis.call('ZRANGE', key.holders(), 0, -1)) do look_at(h
 for i = 4, 3 + processes do look_at(ARGV[i]) end
 for i = 4 + processes, #ARGV do of_resource[ARGV[i]] = of_resource[ARGV[i]] or 0 end
 out[1] = leases
+for _, slot in ipairs(redis.call('ZRANGE', key.taken(), 0, -1)) do -- held by code
+  local resource = slot:match('^[^\t]*')
+  of_resource[resource] = (of_resource[resource] or 0) + 1
+end
 for resource, wanted in pairs(of_resource) do
   local found = tonumber(redis.call('HGET', key.resource(resource), 'n')) or 0
   if found ~= wanted and differs('slots of a resource', resource, wanted, found) then

@@ -9,6 +9,7 @@
 --- @include "lib/clock"
 --- @include "lib/state"
 --- @include "lib/expiry"
+--- @include "lib/slots"
 
 local HOLDERS_A_CALL = 1000
 
@@ -35,5 +36,6 @@ if expiry.pulse_broken(last) then redis.call('HSET', key.pulse(), 'grace', now.m
 if last and last > now.ms + expiry.PULSE_AHEAD_MS then clock_stepped_back() end
 redis.call('HSET', key.pulse(), 'last', now.ms)
 local reaped = expiry.may_reap() and expiry.reap(limit) or 0
+slots.expire()
 state.flush()
 return reaped
