@@ -172,5 +172,7 @@ QUEUEOPS = {
     "DEFAULT_QUEUE": "standard",
     "ALLOW_PRIVATE_ADDRESSES": env.bool("ALLOW_PRIVATE_ADDRESSES", default=False),
 }
+# Timeouts, retention and limits of webhooks, in JSON; the names are in tasks/conf.py.
+WEBHOOKS = env.json("WEBHOOKS", default={})
 # By queue, in JSON: {"webhooks": {"base_seconds": 10, "cap_seconds": 600, "attempts": 8, "jitter": "full"}}
 JOB_RETRY_POLICIES = env.json("JOB_RETRY_POLICIES", default={})

@@ -286,8 +286,9 @@ class Resource(models.Model):
                 continue
             try:
                 alone = Resource(**{field: getattr(self, field)}).says()
-                # Looked at beside some rate and a breaker: their own may be inherited.
-                limits_of({"rate": 60.0, "breaker": True, **alone})
+                # Looked at beside others that fit it: its own may be inherited.
+                fitting = {"open_seconds": 1, "longest_open_seconds": 86_400, "rate": 60.0, "breaker": True}
+                limits_of(fitting | alone)
             except LimitInvalid as refused:
                 errors[field] = str(refused)
         if errors:

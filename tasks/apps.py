@@ -11,5 +11,7 @@ class TasksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the tasks; Celery itself looks only for a module ``tasks`` in every app."""
-        from tasks import maintenance, webhooks  # noqa: F401
+        """Register the tasks (Celery itself looks only for a module ``tasks``) and their resources."""
+        from tasks import maintenance, resources, webhooks  # noqa: F401
+
+        resources.register()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -33,6 +36,17 @@ class WebhookSettings:
     delivery_retention_days: float = 30.0
     """Days after its last attempt at which the record of a delivery is deleted."""
 
+    endpoint_rate: str | None = None
+    """Deliveries to one endpoint that start, as ``"10/s"`` or ``"100/m"``; None is no limit."""
+
+    endpoint_max_in_flight: int | None = 10
+    """Deliveries to one endpoint at once, so that a slow one does not take all slots; None is no limit."""
+
+    endpoint_breaker: Mapping[str, Any] | None = field(
+        default_factory=lambda: MappingProxyType({"min_calls": 10, "probes": 1})
+    )
+    """When deliveries to one endpoint are held because they fail, see docs/resources.md; None is never."""
+
 
 def webhook_settings() -> WebhookSettings:
     """Read ``settings.WEBHOOKS`` now, so that a test's ``override_settings`` acts at once.
@@ -40,7 +54,7 @@ def webhook_settings() -> WebhookSettings:
     Raises ImproperlyConfigured for a name that does not exist.
     """
     given: dict[str, object] = getattr(settings, "WEBHOOKS", {})
-    known = {field.name.upper(): field.name for field in fields(WebhookSettings)}
+    known = {one.name.upper(): one.name for one in fields(WebhookSettings)}
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ImproperlyConfigured(f"WEBHOOKS has unknown names {unknown}; known are {sorted(known)}.")

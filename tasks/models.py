@@ -6,6 +6,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from queueops.engine.rules.gates import ResourceLimits, rate
+from queueops.errors import LimitInvalid
 from tasks.addresses import check_url
 from tasks.conf import private_addresses_allowed
 from tasks.failures import AddressRefused
@@ -37,6 +39,14 @@ class Endpoint(models.Model):
         default=False,
         help_text="May be on loopback or in a private network. Never set it for a customer's URL.",
     )
+    rate = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="Deliveries that start, as 10/s, 100/m or 1000/h. Empty: as the settings say.",
+    )
+    max_in_flight = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Deliveries at once. Empty: as the settings say."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -51,7 +61,10 @@ class Endpoint(models.Model):
         return self.allow_private or private_addresses_allowed()
 
     def clean(self) -> None:
-        """Refuse a URL or a secret with which no delivery could succeed; raises ValidationError by field."""
+        """Refuse a URL or a secret with which no delivery could succeed, and limits that cannot be.
+
+        Raises ValidationError by field.
+        """
         errors: dict[str, str] = {}
         try:
             check_url(self.url, allow_private=self.may_be_private)
@@ -61,6 +74,10 @@ class Endpoint(models.Model):
             key_of(self.secret)
         except ValueError as exc:
             errors["secret"] = f"{exc}."
+        try:
+            ResourceLimits(rate(self.rate) if self.rate else None, max_in_flight=self.max_in_flight)
+        except LimitInvalid as refused:
+            errors["rate" if "rate" in str(refused) else "max_in_flight"] = str(refused)
         if errors:
             raise ValidationError(errors)
 

@@ -19,6 +19,7 @@ from tasks.delivery import ATTEMPT_HEADER, EVENT_HEADER, encode, post, signature
 from tasks.failures import DeliveryFailed, EndpointUnusable, InvalidEvent, PermanentFailure
 from tasks.models import Delivery, Endpoint
 from tasks.records import Attempt, last_outcome, record
+from tasks.resources import of_job
 from tasks.signing import sign
 
 #: Ids and types travel in HTTP headers, where a line break would begin another header.
@@ -59,6 +60,8 @@ def send(org: str, event_type: str, payload: Any, *, event_id: str | None = None
     name="tasks.webhooks.deliver",
     queue="webhooks",
     org_from="org",
+    resource=of_job,
+    # Those speak about the request, so they do not count against the endpoint either.
     no_retry=(PermanentFailure,),
 )
 def deliver(

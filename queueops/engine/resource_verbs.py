@@ -126,6 +126,15 @@ class ResourceVerbs:
             orgs=_by_queue(got, "orgs:"),
         )
 
+    def resource_orgs(self, queue: str, resource: str, limit: int = 20) -> dict[str, int]:
+        """Return the ready jobs of the ``limit`` orgs that come first for ``resource`` in ``queue``."""
+        ring = self.key("ring", queue=queue, resource=resource)
+        orgs = [name.decode() for name in self.client.zrange(ring, 0, limit - 1)]
+        pipeline = self.client.pipeline(transaction=False)
+        for org in orgs:
+            pipeline.zcard(self.key("lane", queue=queue, resource=resource, org=org))
+        return dict(zip(orgs, pipeline.execute(), strict=True)) if orgs else {}
+
 
 _NUMBERS = frozenset(
     {

@@ -12,6 +12,7 @@ from celery.worker.consumer import Consumer as StockConsumer
 from kombu.exceptions import ContentDisallowed, DecodeError
 
 from queueops.engine.rules.states import Reason
+from queueops.middleware import rate_control as rate_control  # registers its command
 from queueops.middleware import worker
 from queueops.middleware.dead_letter import detail
 

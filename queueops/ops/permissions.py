@@ -14,20 +14,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADD_LIMIT",
+    "ADD_RESOURCE",
     "CANCEL_JOB",
     "CHANGE_LIMIT",
+    "CHANGE_RESOURCE",
     "DISCARD",
     "DISCARD_OUTBOX",
     "DRAIN_QUEUE",
     "EDIT",
     "HOLD_JOB",
+    "PANIC",
     "PAUSE_ORG",
     "PAUSE_QUEUE",
+    "PAUSE_RESOURCE",
+    "PAUSE_TASK",
     "PURGE",
     "RECOVER",
     "REPAIR",
     "REPLAY",
     "RESET_LIMIT",
+    "RESET_RESOURCE",
     "RETRY_JOB",
     "RETRY_OUTBOX",
     "UNSTICK_JOB",
@@ -46,6 +52,12 @@ CHANGE_LIMIT = "queueops.change_orglimit"
 RESET_LIMIT = "queueops.delete_orglimit"
 PAUSE_ORG = "queueops.pause_org"
 PAUSE_QUEUE = "queueops.pause_queue"
+ADD_RESOURCE = "queueops.add_resource"
+CHANGE_RESOURCE = "queueops.change_resource"
+RESET_RESOURCE = "queueops.delete_resource"
+PANIC = "queueops.panic_resource"
+PAUSE_RESOURCE = "queueops.pause_resource"
+PAUSE_TASK = "queueops.pause_task"
 RETRY_OUTBOX = "queueops.retry_outboxentry"
 DISCARD_OUTBOX = "queueops.discard_outboxentry"
 VIEW_JOBS = "queueops.view_jobs"

@@ -1,4 +1,4 @@
-"""The verbs of whole queues: pause, resume, drain. The broker itself is the truth of a queue's pause."""
+"""The verbs of whole queues: pause, resume (one, or all), drain. The broker is the truth of their pauses."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from queueops.conf import config
 from queueops.engine.store import Store
 from queueops.errors import UnknownQueue
 from queueops.ops import audit, broker, permissions
+from queueops.ops.pauses import milliseconds, ramp_end, told
 from queueops.ops.permissions import Actor
 
-__all__ = ["Drained", "drain", "pause", "resume"]
+__all__ = ["Drained", "drain", "pause", "pause_all", "resume", "resume_all"]
 
 
 def pause(actor: Actor, queue: str, *, until: datetime | None = None, reason: str = "") -> None:
@@ -30,19 +31,54 @@ def pause(actor: Actor, queue: str, *, until: datetime | None = None, reason: st
     actor.require(permissions.PAUSE_QUEUE)
     with broker.store() as store:
         _check(store, queue)
-        until_ms = round(until.timestamp() * 1000) if until else 0
-        store.pause(queue, until_ms=until_ms, by=actor.name, reason=reason)
-    told = {"until": until.isoformat() if until else None, "reason": reason}
-    audit.record(actor, "pause", f"queue {queue}", {key: value for key, value in told.items() if value}, 1)
+        store.pause(queue, until_ms=milliseconds(until), by=actor.name, reason=reason)
+    audit.record(actor, "pause", f"queue {queue}", told(until=until, reason=reason), 1)
 
 
-def resume(actor: Actor, queue: str) -> bool:
-    """Open a queue; return whether it was paused. Raises what `pause` raises."""
+def resume(actor: Actor, queue: str, *, ramp: timedelta | None = None) -> bool:
+    """Open a queue; return whether it was paused.
+
+    Args:
+        ramp: open gradually: its jobs in flight grow from one to what the queue may have over this time.
+
+    Raises:
+        LimitInvalid: the ramp is not above 0 and at most a day.
+        PermissionDenied, UnknownQueue, BrokerUnavailable: as `pause`.
+    """
     actor.require(permissions.PAUSE_QUEUE)
+    until = ramp_end(ramp)
     with broker.store() as store:
         _check(store, queue)
-        opened = store.resume(queue)
-    audit.record(actor, "resume", f"queue {queue}", count=int(opened))
+        opened = store.resume(queue, ramp_until_ms=milliseconds(until))
+    audit.record(actor, "resume", f"queue {queue}", told(ramp=ramp), int(opened))
+    return opened
+
+
+def pause_all(actor: Actor, *, until: datetime | None = None, reason: str = "") -> list[str]:
+    """Close every queue that settings or broker know, one after the other; return their names.
+
+    Raises:
+        PermissionDenied: the actor may not pause queues.
+        BrokerUnavailable: the broker does not answer; queues before that are closed.
+    """
+    actor.require(permissions.PAUSE_QUEUE)
+    with broker.store() as store:
+        found = sorted(_known(store))
+        for queue in found:
+            store.pause(queue, until_ms=milliseconds(until), by=actor.name, reason=reason)
+    audit.record(actor, "pause", "all queues", told(until=until, reason=reason), len(found))
+    return found
+
+
+def resume_all(actor: Actor, *, ramp: timedelta | None = None) -> list[str]:
+    """Open every queue that is paused, by whomever; return their names. Raises what `resume` raises."""
+    actor.require(permissions.PAUSE_QUEUE)
+    until = ramp_end(ramp)
+    with broker.store() as store:
+        opened = [
+            queue for queue in sorted(_known(store)) if store.resume(queue, ramp_until_ms=milliseconds(until))
+        ]
+    audit.record(actor, "resume", "all queues", told(ramp=ramp), len(opened))
     return opened
 
 
@@ -93,8 +129,8 @@ def drain(
         until = now + delay if delay is not None else until
         if until is not None and until <= now:
             raise ValueError(f"{until.isoformat()} is over.")
-        told = {"remove": True} if until is None else {"until": until.isoformat()}
-        entry = audit.record(actor, "drain", f"queue {queue}", told)
+        how = {"remove": True} if until is None else {"until": until.isoformat()}
+        entry = audit.record(actor, "drain", f"queue {queue}", how)
         for count in store.drain_steps(queue, round(until.timestamp() * 1000) if until else 0):
             audit.add(entry, count)
             total += count
@@ -104,7 +140,11 @@ def drain(
     return Drained(total, until, finished=True)
 
 
+def _known(store: Store) -> set[str]:
+    return {*config().queues, *store.queues()}
+
+
 def _check(store: Store, queue: str) -> None:
-    known = {*config().queues, *store.queues()}
+    known = _known(store)
     if queue not in known:
         raise UnknownQueue(queue, known)

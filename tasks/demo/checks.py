@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from queueops.engine.rules.states import Reason
+from tasks.demo.breaker import FLAKY
 from tasks.demo.receiver import BROKEN, TAKEN, UNSIGNED, Arrival
 from tasks.demo.story import Story
 from tasks.models import Delivery
@@ -28,7 +29,7 @@ class Check:
 def checks(story: Story) -> list[Check]:
     """Return all checks of the story in the order in which a reader wants them."""
     in_time = Check("everything happened in its time", not story.late, story.late or "nothing was late")
-    return [in_time, *_arrival(story), *_death(story), *_replay(story)]
+    return [in_time, *_arrival(story), *_holding(story), *_death(story), *_replay(story)]
 
 
 def _arrival(story: Story) -> Iterator[Check]:
@@ -55,11 +56,37 @@ def _matches(arrival: Arrival, story: Story) -> bool:
     return (arrival.org, arrival.digest) == (event.org, event.digest)
 
 
+def _holding(story: Story) -> Iterator[Check]:
+    states = [change.state for change in story.breaker]
+    first_two = ["open", "half_open", "open", "half_open"]
+    yield Check(
+        "a breaker opened by itself, tried, opened again, and closed",
+        states[:4] == first_two and states[-1:] == ["closed"],
+        ", ".join(state.replace("_", " ") for state in states),
+    )
+    failed = sum(arrival.org == story.flaky and arrival.status == BROKEN for arrival in story.arrivals)
+    held = sum(event.org == story.flaky for event in story.events)
+    # What it takes to open, what ran at that moment, and the probes.
+    most = FLAKY["min_calls"] + FLAKY["max_in_flight"] - 1 + states.count("half_open") * FLAKY["probes"]
+    yield Check(
+        "the jobs that it held burnt no attempts",
+        FLAKY["min_calls"] <= failed <= most and all(letter.org != story.flaky for letter in story.letters),
+        f"{held} jobs, {failed} failed attempts, at most {most} expected, none died",
+    )
+    ill = (story.broken, story.flaky)
+    healthy = [arrival.at for arrival in story.arrivals if arrival.org not in ill]
+    yield Check(
+        "no other endpoint waited for it",
+        bool(healthy) and max(healthy) < story.flaky_mended_at,
+        f"{len(healthy)} arrived before it was mended",
+    )
+
+
 def _death(story: Story) -> Iterator[Check]:
     ill = {event.id for event in story.events if event.org == story.broken}
     refused: dict[str, list[Arrival]] = defaultdict(list)
     for arrival in story.arrivals:
-        if arrival.status == BROKEN:
+        if arrival.status == BROKEN and arrival.org != story.flaky:
             refused[arrival.event_id].append(arrival)
     attempts = {len(arrivals) for arrivals in refused.values()}
     yield Check(

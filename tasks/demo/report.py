@@ -93,6 +93,28 @@ def print_table(console: Console, story: Story) -> None:
     console.print()
 
 
+def print_breaker(console: Console, story: Story) -> None:
+    """Print what was seen of the flaky endpoint's breaker."""
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+        title=f"the breaker of {story.flaky}",
+        title_justify="left",
+    )
+    table.add_column("after", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("held", justify="right", no_wrap=True)
+    table.add_column("why")
+    begun = min(story.sent_at.values(), default=0.0)
+    for change in story.breaker:
+        after, state = f"{change.at - begun:.2f} s", change.state.replace("_", " ")
+        table.add_row(after, state, str(change.held), change.reason or "-")
+    console.print(table)
+    console.print()
+
+
 def median(values: Sequence[float]) -> float | None:
     """Return the median, None of nothing."""
     return statistics.median(values) if values else None

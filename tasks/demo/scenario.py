@@ -1,7 +1,8 @@
-"""The story: deliver everything, let one endpoint's events die, mend it, replay them.
+"""The story: deliver everything; a breaker holds the jobs of one endpoint, and another one's die.
 
-It uses the broker, the database and the workers that the settings name, and only the doors that everybody
-has: ``webhooks.send``, the rows of dead letters, and the verb ``replay_matching`` that admin calls.
+Both are mended: what was held goes on by itself, what died is replayed. It uses the broker, the database and
+the workers that the settings name, and only the doors that everybody has: ``webhooks.send``, the rows of dead
+letters, and the verbs that admin calls.
 """
 
 from __future__ import annotations
@@ -9,23 +10,26 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
 from queueops.conf import config
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import DeadLetter
-from queueops.ops import broker, dead_letters
+from queueops.ops import broker, dead_letters, resources
 from queueops.ops.permissions import Actor
 from queueops.querysets import DeadLetterQuerySet
 from tasks import webhooks
-from tasks.demo.events import largest_small_org, load_events
+from tasks.demo.breaker import BROKEN, FLAKY, Watch
+from tasks.demo.events import largest_small_org, load_events, second_largest_org
 from tasks.demo.receiver import TAKEN, Receiver
 from tasks.demo.story import Story
 from tasks.models import Delivery, Endpoint
+from tasks.resources import of_endpoint
 
 QUEUE = "webhooks"
+_ACTOR = Actor.shell("webhooks_demo")
 #: Seconds without progress after which the story ends: a worker that is still starting, a busy machine.
 _PATIENCE = 30.0
 _POLL_SECONDS = 0.05
@@ -49,29 +53,36 @@ def tell(say: Say) -> Story:
     Raises EndpointsExist before anything is sent, and queueops' own errors where the broker is away.
     """
     events = load_events(f"demo-{uuid.uuid4().hex[:8]}")
-    story = Story(events, largest_small_org(events), config().retry_policy(QUEUE))
+    orgs = largest_small_org(events), second_largest_org(events)
+    story = Story(events, *orgs, policy=config().retry_policy(QUEUE))
     # Longer than the policy's own first wait, or it would show nothing; whole seconds, as HTTP has them.
     with Receiver(retry_after=math.floor(story.policy.delay(1)) + 1) as receiver:
         endpoints = _make_endpoints(story, receiver)
         try:
-            try:
-                _play(story, receiver, say)
-            except NotInTime as late:
-                story.late = str(late)
+            with Watch(_limit(story, endpoints)) as watch:
+                try:
+                    _play(story, receiver, watch, say)
+                except NotInTime as late:
+                    story.late = str(late)
+            story.breaker = watch.changes
             story.deliveries = list(Delivery.objects.filter(endpoint__in=endpoints))
         finally:
             story.arrivals = receiver.arrivals()
+            for endpoint in endpoints:
+                resources.reset_limit(_ACTOR, of_endpoint(endpoint.pk))
             Endpoint.objects.filter(pk__in=[endpoint.pk for endpoint in endpoints]).delete()
     return story
 
 
-def _play(story: Story, receiver: Receiver, say: Say) -> None:
+def _play(story: Story, receiver: Receiver, watch: Watch, say: Say) -> None:
     _until_gone(lambda: int(not _workers()), f"worker that has to serve the queue {QUEUE}")
     receiver.break_down(story.broken)
+    receiver.break_down(story.flaky)
     _send(story, say)
-    healthy = {event.id for event in story.events if event.org != story.broken}
+    healthy = {event.id for event in story.events if event.org not in (story.broken, story.flaky)}
     _until_gone(lambda: len(healthy - _taken(receiver)), "events on their way to healthy endpoints")
     say(f"{len(healthy)} events arrived at the healthy endpoints.")
+    _let_breaker_close(story, receiver, watch, say)
 
     ill = [event for event in story.events if event.org == story.broken]
     waits = [max(story.policy.delay(n), receiver.retry_after) for n in range(1, story.policy.attempts)]
@@ -82,7 +93,7 @@ def _play(story: Story, receiver: Receiver, say: Say) -> None:
     story.mended_at = time.monotonic()
     receiver.mend(story.broken)
     done = dead_letters.replay_matching(
-        Actor.shell("webhooks_demo"),
+        _ACTOR,
         _letters(story).parked(),
         {"org": story.broken, "task": webhooks.deliver.name},
     )
@@ -94,6 +105,28 @@ def _play(story: Story, receiver: Receiver, say: Say) -> None:
     story.replayed_ids = set(
         _letters(story).filter(status=LetterStatus.REPLAYED).values_list("pk", flat=True)
     )
+
+
+def _let_breaker_close(story: Story, receiver: Receiver, watch: Watch, say: Say) -> None:
+    pause = 2 * float(FLAKY["longest_open_seconds"])
+    _until_gone(lambda: 2 - min(watch.openings, 2), "openings of a breaker", pause=pause)
+    held = [event for event in story.events if event.org == story.flaky]
+    tried = sum(arrival.org == story.flaky for arrival in receiver.arrivals())
+    say(f"The breaker of {story.flaky} opened {watch.openings} times: {tried} attempts, {len(held)} events.")
+    story.flaky_mended_at = time.monotonic()
+    receiver.mend(story.flaky)
+    wanted = {event.id for event in held}
+    _until_gone(lambda: len(wanted - _taken(receiver)), "events that a breaker has held", pause=pause)
+    _until_gone(lambda: int(watch.state != "closed"), "breaker that has to close", pause=pause)
+    say(f"The endpoint of {story.flaky} is mended; its breaker closed, and all {len(held)} arrived.")
+
+
+def _limit(story: Story, endpoints: Sequence[Endpoint]) -> str:
+    """Give the resources of the two ill endpoints their limits; returns the flaky one's name."""
+    names = {endpoint.org: of_endpoint(endpoint.pk) for endpoint in endpoints}
+    resources.set_limit(_ACTOR, names[story.broken], BROKEN, note="made by webhooks_demo")
+    resources.set_limit(_ACTOR, names[story.flaky], FLAKY, note="made by webhooks_demo")
+    return names[story.flaky]
 
 
 def _make_endpoints(story: Story, receiver: Receiver) -> list[Endpoint]:
@@ -121,7 +154,7 @@ def _send(story: Story, say: Say) -> None:
         story.task_ids[event.id] = task_id
     orgs = len({event.org for event in story.events})
     say(f"{len(story.events)} events of {orgs} orgs sent in {time.monotonic() - started:.1f} s.")
-    say(f"The endpoint of {story.broken} answers 503.")
+    say(f"The endpoints of {story.broken} and {story.flaky} answer 503.")
 
 
 def _taken(receiver: Receiver) -> set[str]:

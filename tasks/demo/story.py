@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from queueops.engine.rules.backoff import RetryPolicy
+from tasks.demo.breaker import Change
 from tasks.demo.events import Event
 from tasks.demo.receiver import Arrival
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 class Story:
     """What happened; times are seconds of the monotonic clock.
 
+    *broken* answers 503 until its dead letters are replayed, *flaky* until its breaker has opened twice;
+    *breaker* is what was seen of that one.
+
     *task_ids* has one entry for each event, *letters* the dead letters as they were before the replay,
     *replayed* how many of them the verb made jobs of, *left* what the queue still held at the end,
     *late* what ended the story early.
@@ -26,6 +30,7 @@ class Story:
 
     events: Sequence[Event]
     broken: str
+    flaky: str
     policy: RetryPolicy
     sent_at: dict[str, float] = field(default_factory=dict)
     task_ids: dict[str, str] = field(default_factory=dict)
@@ -34,6 +39,8 @@ class Story:
     replayed_ids: set[int] = field(default_factory=set)
     replayed: int = 0
     mended_at: float = 0.0
+    breaker: list[Change] = field(default_factory=list)
+    flaky_mended_at: float = 0.0
     deliveries: list[Delivery] = field(default_factory=list)
     left: dict[str, int] = field(default_factory=dict)
     late: str = ""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queueops.engine.rules.backoff import RetryPolicy
-from tasks.demo.events import Event, largest_small_org, load_events
+from tasks.demo.breaker import Change
+from tasks.demo.events import Event, largest_small_org, load_events, second_largest_org
 from tasks.demo.receiver import BROKEN, TAKEN, UNSIGNED, Arrival, Receiver
 from tasks.demo.report import median, p95, rows
 from tasks.demo.story import Story
@@ -19,7 +20,7 @@ from tasks.signing import new_secret, sign
 if TYPE_CHECKING:
     from tasks.demo.checks import Check
 
-ILL, WELL = "acme", "globex"
+ILL, WELL, FLAKY = "acme", "globex", "initech"
 
 
 def held(story: Story) -> list[Check]:
@@ -31,17 +32,27 @@ def held(story: Story) -> list[Check]:
 
 @pytest.fixture
 def story() -> Story:
-    """Two events of an org whose endpoint broke and one of another org; all went well."""
+    """Two events of an org whose endpoint broke, one of an org whose breaker opened, one of another; all went
+    well.
+    """
     from queueops.models import DeadLetter
     from tasks.models import Delivery
 
-    events = [Event(f"e{n}", org, "ping", {}, f"digest {n}") for n, org in enumerate((ILL, ILL, WELL))]
-    told = Story(events, ILL, RetryPolicy(1, 10, attempts=3))
+    events = [Event(f"e{n}", org, "ping", {}, f"digest {n}") for n, org in enumerate((ILL, ILL, WELL, FLAKY))]
+    told = Story(events, ILL, FLAKY, RetryPolicy(1, 10, attempts=3))
     for n, event in enumerate(events):
         told.sent_at[event.id] = float(n)
         told.task_ids[event.id] = f"job {n}"
-        told.deliveries.append(Delivery(outcome="delivered", attempts=1 if event.org == WELL else 4))
+        attempts = {WELL: 1, ILL: 4, FLAKY: 7}[event.org]
+        told.deliveries.append(Delivery(outcome="delivered", attempts=attempts))
     told.arrivals.append(Arrival(WELL, "e2", 2.5, TAKEN, "digest 2"))
+    # Six failures open the breaker, a probe fails once, then it closes.
+    for at in (3.0, 3.1, 3.2, 3.3, 3.4, 3.5):
+        told.arrivals.append(Arrival(FLAKY, "e3", at, BROKEN, "digest 3"))
+    told.arrivals.append(Arrival(FLAKY, "e3", 9.0, TAKEN, "digest 3"))
+    told.flaky_mended_at = 8.0
+    for at, state in ((3.5, "open"), (4.5, "half_open"), (4.6, "open"), (6.6, "half_open"), (9.0, "closed")):
+        told.breaker.append(Change(at, state, "6 of 6 calls failed", 1))
     for n in (0, 1):
         # Back-off of 1 s and 2 s; the second event was asked to stay away for 4 s.
         asked = 4 if n else None
@@ -121,6 +132,27 @@ def leave_something(story: Story) -> None:
     story.left["leased"] = 1
 
 
+def stay_closed(story: Story) -> None:
+    story.breaker.clear()
+
+
+def stay_open(story: Story) -> None:
+    story.breaker.pop()
+
+
+def burn_attempts(story: Story) -> None:
+    more = [replace(arrival, at=arrival.at + 2) for arrival in story.arrivals if arrival.org == FLAKY] * 2
+    story.arrivals += [arrival for arrival in more if arrival.status == BROKEN]
+
+
+def kill_a_held_job(story: Story) -> None:
+    story.letters[0].org = FLAKY
+
+
+def make_others_wait(story: Story) -> None:
+    story.flaky_mended_at = 2.0
+
+
 def be_late(story: Story) -> None:
     story.late = "3 jobs, and no progress for 30 s."
 
@@ -129,6 +161,11 @@ def be_late(story: Story) -> None:
     ("spoil", "name"),
     [
         (lose, "every event arrived"),
+        (stay_closed, "a breaker opened by itself"),
+        (stay_open, "a breaker opened by itself"),
+        (burn_attempts, "burnt no attempts"),
+        (kill_a_held_job, "burnt no attempts"),
+        (make_others_wait, "no other endpoint waited"),
         (repeat, "exactly once"),
         (corrupt, "none is corrupted"),
         (misdeliver, "wrong hands"),
@@ -152,7 +189,8 @@ def test_every_defect_is_seen(story: Story, spoil: Callable[[Story], None], name
 
 
 def test_the_table_counts_what_happened(story: Story) -> None:
-    ill, well = rows(story)
+    ill, well, flaky = rows(story)
+    assert (flaky.org, flaky.sent, flaky.retried, flaky.dead) == (FLAKY, 1, 6, 0)
     assert (ill.org, ill.sent, ill.delivered, ill.retried, ill.dead, ill.replayed) == (ILL, 2, 2, 4, 2, 2)
     assert (well.org, well.sent, well.delivered, well.retried, well.dead, well.replayed) == (
         WELL,
@@ -183,8 +221,8 @@ def test_the_events_are_the_329_real_ones() -> None:
     assert len(events) == len({event.id for event in events}) == 329
     by_org = sorted((sum(e.org == org for e in events) for org in {e.org for e in events}), reverse=True)
     assert sum(by_org[:2]) == 280
-    broken = largest_small_org(events)
-    assert sum(event.org == broken for event in events) == by_org[2]
+    for nth, org in ((2, largest_small_org(events)), (1, second_largest_org(events))):
+        assert sum(event.org == org for event in events) == by_org[nth]
 
 
 def test_the_receiver_takes_only_what_is_signed_for_its_org() -> None:

@@ -47,8 +47,13 @@ def test_the_demonstration_ends_by_itself_and_all_held(tmp_path: Path) -> None:
     # org, sent, delivered, retried, dead, replayed: two retries each before three attempts are used up
     (ill,) = re.findall(r"^ *octo-org +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) ", done.stdout, re.MULTILINE)
     assert ill == ("19", "19", "38", "19", "19")
+    (held,) = re.findall(r"^ *Octocoders +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) ", done.stdout, re.MULTILINE)
+    assert held[:2] == ("101", "101") and 6 <= int(held[2]) <= 20 and held[3:] == ("0", "0")
     (everything,) = re.findall(r"^ *all +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) ", done.stdout, re.MULTILINE)
-    assert everything == ("329", "329", "38", "19", "19")
+    assert everything == ("329", "329", str(38 + int(held[2])), "19", "19")
+    breaker = done.stdout[done.stdout.index("the breaker of Octocoders") :]
+    states = re.findall(r"^ *\d+\.\d+ s  (open|half open|closed) ", breaker, re.MULTILINE)
+    assert states[:4] == ["open", "half open"] * 2 and states[-1] == "closed"
     assert not processes(tmp_path)
     assert not list(tmp_path.glob("queueops-demo-*"))
 

@@ -26,15 +26,14 @@ def limits_of(given: Mapping[str, Any]) -> ResourceLimits:
         LimitInvalid: a value is not allowed; the message says why.
     """
     per_minute, burst, cap = given.get("rate"), given.get("burst"), given.get("max_in_flight")
-    breaker = None
-    if given.get("breaker"):
-        breaker = Breaker(**{name: given[name] for name in BREAKER_FIELDS if given.get(name) is not None})
+    # Made also where it is off: what it says must be right before somebody puts it on.
+    breaker = Breaker(**{name: given[name] for name in BREAKER_FIELDS if given.get(name) is not None})
     return ResourceLimits(
         per_minute=per_minute,
         # A burst alone says nothing: the rate it belongs to was lifted by whoever stands above it.
         burst=None if per_minute is None else burst,
         max_in_flight=cap,
-        breaker=breaker,
+        breaker=breaker if given.get("breaker") else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""``make demo``: real webhooks, one endpoint that breaks, dead letters, replay."""
+"""``make demo``: real webhooks, a breaker that holds jobs, dead letters, replay."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Command(BaseCommand):
     """Doorway to :mod:`tasks.demo`."""
 
     help = (
-        "Deliver real GitHub events to a local receiver; one org's endpoint is broken, its deliveries become "
-        "dead letters, the endpoint is mended and they are replayed. Exits 0 only if all held."
+        "Deliver real GitHub events to a local receiver; one org's endpoint breaks for a while and its "
+        "breaker holds its jobs, another one's deliveries die and are replayed when it is mended. Exits 0 "
+        "only if all held."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -55,7 +56,7 @@ class Command(BaseCommand):
 
         from queueops.errors import QueueOpsError
         from tasks.demo.checks import checks
-        from tasks.demo.report import print_checks, print_table
+        from tasks.demo.report import print_breaker, print_checks, print_table
         from tasks.demo.scenario import EndpointsExist, tell
 
         console = Console()
@@ -68,6 +69,7 @@ class Command(BaseCommand):
         console.print()
         print_checks(console, found)
         print_table(console, story)
+        print_breaker(console, story)
         console.print(f"{time.monotonic() - started:.1f} s", highlight=False)
         if not all(check.holds for check in found):
             raise CommandError("Not all held.")
