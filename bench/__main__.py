@@ -13,7 +13,8 @@ from bench.report import Report
 BENCHES = {
     "run": "jobs a second that workers run, beside Celery and Dramatiq",
     "enqueue": "jobs a second that one process enqueues, beside Celery",
-    "scale": "time per job inside the broker with few and many orgs, open and throttled",
+    "scale": "time per job inside the broker with few and many orgs, open and closed",
+    "features": "time per job inside the broker with each feature, over a plain job",
     "fairness": "quiet orgs beside a storm and on a real trace, shares, rates, idle slots",
 }
 

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FEATURES = {
+    *("org_limits", "deadline", "unlimited_resource", "resource_limits", "breaker"),
+    *("unique_key", "dependency", "backlog_limit"),
+}
 FIGURES = {
     "run": {"prefork_2_vs_celery", "threads_8_vs_celery", "two_threads_8_vs_dramatiq"},
     "enqueue": {"delay_vs_celery", "enqueue_many_vs_celery"},
-    "scale": {"many_orgs_vs_few", "throttled_orgs_vs_open"},
+    "scale": {"many_orgs_vs_few", "throttled_orgs_vs_open", "closed_resource_vs_open"},
+    "features": FEATURES,
     "fairness": {
         "quiet_slowdown",
         "quiet_slowdown_shared",
@@ -31,7 +36,7 @@ FIGURES = {
 # Each starts many workers; on a busy machine that alone takes minutes.
 LIMIT_SECONDS = 600
 # Without a bar stand only the peers' figures and what a ratio was made of.
-WITHOUT_BAR = {"celery_quiet_slowdown", "celery_trace_quiet_slowdown"}
+WITHOUT_BAR = {"celery_quiet_slowdown", "celery_trace_quiet_slowdown", *FEATURES}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
