@@ -151,3 +151,22 @@ def test_a_worker_that_starts_before_its_broker_waits_for_it(durable_stack: Stac
     durable_stack.wait_ended("early")
     durable_stack.wait_empty()
     worker.stop()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "gevent"])
+def test_a_worker_consumes_again_after_each_black_hole(stack: Stack, pool: str) -> None:
+    """Half-open connections: nobody says that they are dead."""
+    proxy = stack.proxy()
+    worker = stack.worker(pool=pool, concurrency=2, broker_url=proxy.broker_url)
+    jobs: list[str] = []
+    for number, seconds in enumerate((1, LEASE_SECONDS + 3)):
+        proxy.black_hole()
+        jobs += [f"job-{number}-{n}" for n in range(10)]
+        for job in jobs[-10:]:
+            stack.enqueue("run", job)
+        stays(worker.alive, during=seconds)
+        proxy.heal()
+        stack.wait_ended(*jobs, within=30)
+    stack.wait_empty(within=30)
+    stack.ledger.assert_each_ran_once(jobs)
+    worker.stop()

@@ -73,3 +73,27 @@ def test_a_dead_member_of_a_chain_is_replayed_and_the_chain_goes_on(stack: Stack
     stack.wait_ended("member", "after")
     stack.wait_empty()
     assert stack.ledger.starts("after") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_chords_body_runs_once_while_workers_are_killed(stack: Stack, postgres_project: Project) -> None:
+    project = postgres_project
+    workers = [project.worker(pool="prefork", concurrency=2) for _ in range(3)]
+    project.python(
+        """
+        from celery import chord
+        members = [tasks.run.s(f"member-{n}", 0.2).set(ignore_result=False) for n in range(200)]
+        chord(members, tasks.run.si("body")).delay()
+        """
+    )
+    for number in range(3):
+        eventually(
+            lambda done=(number + 1) * 25: len(stack.ledger.ended()) >= done, within=60, what="some members"
+        )
+        workers[number].kill()
+        workers.append(project.worker(pool="prefork", concurrency=2))
+    stack.wait_ended("body", within=90)
+    stack.wait_empty(within=30)
+    assert stack.ledger.starts("body") == 1
+    assert len(stack.ledger.ended()) == 201

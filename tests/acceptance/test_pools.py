@@ -77,3 +77,18 @@ def test_celerys_testing_worker_runs_again_and_again_in_one_process(stack: Stack
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-1] == "first,second"
     stack.wait_empty()
+
+
+@pytest.mark.slow
+def test_five_hundred_greenlets_settle_every_short_job(stack: Stack) -> None:
+    """Each of stock's acknowledgements takes a connection; past ten of them they fail."""
+    worker = stack.worker(pool="gevent", concurrency=500)
+    jobs = [f"job-{n}" for n in range(5000)]
+    for job in jobs:
+        stack.enqueue("run", job, 0.05)
+    stack.wait_ended(*jobs, within=120)
+    stack.wait_empty(within=30)
+    stack.ledger.assert_each_ran_once(jobs)
+    assert stack.snapshot().totals["succeeded"] == len(jobs)
+    assert "Too many connections" not in worker.log() and "Traceback" not in worker.log()
+    worker.stop()

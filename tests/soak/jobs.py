@@ -29,7 +29,7 @@ WAIT_MS = 500
 class Planned:
     """One job: what it was to do, and how its publish went. ``refused`` is the error of the publish, which
     the job may have survived; ``confirmed`` means that the replica had it as well, ``cancelled`` is when the
-    broker said that it would not run."""
+    broker said that it would not run; without that ``may_be_cancelled`` says that it was asked."""
 
     name: str
     kind: str
@@ -43,6 +43,7 @@ class Planned:
     epoch: int = 0
     refused: str = ""
     cancelled: float = 0.0
+    may_be_cancelled: bool = False
     confirmed: bool = False
 
     @property
@@ -136,7 +137,7 @@ class Publisher(threading.Thread):
         job.epoch = before if before == self.site.epoch and before % 2 == 0 else -1
 
     def _cancel(self, job: Planned) -> None:
-        before = self.site.epoch
+        before, job.may_be_cancelled = self.site.epoch, True
         try:
             self.app.control.revoke(job.task_id)
         except (OperationalError, redis.RedisError, OSError):

@@ -90,7 +90,7 @@ def _end_of(job: Planned, runs: Sequence[Run], letters: Collection[str], has_let
         return "succeeded"
     if not has_letters and any(run.outcome == "error" and run.attempt == ATTEMPTS - 1 for run in runs):
         return "dead"
-    return "cancelled" if job.cancelled else "lost"
+    return "cancelled" if job.may_be_cancelled else "lost"
 
 
 def _look_after_cancel(verdict: Verdict, job: Planned, runs: Sequence[Run], faults: Sequence[Fault]) -> None:

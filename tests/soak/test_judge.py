@@ -102,7 +102,7 @@ def test_a_deploy_explains_only_when_the_broker_was_away_as_long_as_a_worker_wai
 
 
 def test_a_cancelled_job_must_not_start_any_more() -> None:
-    assert judge([job(cancelled=NAP)], {}, [], ()).counts["cancelled"] == 1
+    assert judge([job(may_be_cancelled=True)], {}, [], ()).counts["cancelled"] == 1
     assert not judge([job(cancelled=NAP)], {"j": [run(NAP - 2, NAP + 1)]}, [], ()).problems
     late = judge([job(cancelled=NAP)], {"j": [run(NAP + 2, NAP + 3)]}, [], ())
     assert (late.counts["ran though cancelled"], len(late.problems)) == (1, 1)
