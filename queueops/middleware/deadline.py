@@ -26,7 +26,17 @@ class Deadline(Middleware):
         # Celery drops options that are None, so a call takes the task's deadline away with 0.
         if given is not None and given != 0 and not envelope.deadline_ms:
             envelope.deadline_ms = deadline_ms(given)
+        if envelope.deadline_ms and _policy(envelope) == "expire":
+            envelope.header["late"] = "expire"
         _limit_run(envelope)
+
+
+def _policy(envelope: Envelope) -> str:
+    given = envelope.options.get("deadline_policy") or envelope.plan.deadline_policy
+    policy = given or config().queue(envelope.queue).deadline_policy
+    if policy not in ("run", "expire"):
+        raise ConfigurationError(f'deadline_policy is "run" or "expire", not {policy!r}.')
+    return policy
 
 
 def _limit_run(envelope: Envelope) -> None:

@@ -37,6 +37,8 @@ KeyOf: TypeAlias = Callable[[Sequence[Any], Mapping[str, Any]], str | None]
 Parents: TypeAlias = str | AsyncResult | Iterable[str | AsyncResult]
 #: What becomes of a job whose parent died or was cancelled.
 ParentDeath: TypeAlias = Literal["wait", "cancel"]
+#: What becomes of a job whose turn comes after its deadline.
+DeadlinePolicy: TypeAlias = Literal["run", "expire"]
 
 #: Longest time that Redis is asked to remember something for.
 _LONGEST_SECONDS = 366 * 86_400
@@ -49,7 +51,8 @@ class TaskOptions(TypedDict, total=False):
     resource: the outside thing the task uses: its name, a function of (args, kwargs) that returns the name,
     or the function's place as "package.module:function". priority: 0..10, a name, or on `scale`.
     delivery: "at_most_once" for a task that must not run twice.
-    deadline: seconds from the publish. run_limit: seconds an attempt may take; 0 or None is no limit.
+    deadline: seconds from the publish. deadline_policy: a job that is late is "run", or "expire"s: it becomes
+    a dead letter; by default as its queue says. run_limit: seconds an attempt may take; 0 or None is no limit.
     attempts, retry_policy, no_retry: see docs/guarantees.md.
     breaker_errors, breaker_ignores: which exceptions count against the resource, see docs/resources.md.
     unique: one job at a time for the same arguments. unique_key: the same for a name, or for what a function
@@ -66,6 +69,7 @@ class TaskOptions(TypedDict, total=False):
     scale: Literal["1-10"]
     delivery: Literal["at_least_once", "at_most_once"]
     deadline: float | timedelta
+    deadline_policy: DeadlinePolicy
     run_limit: float | None
     attempts: int
     retry_policy: RetryPolicy | dict[str, Any]
@@ -95,6 +99,7 @@ class CallOptions(TypedDict, total=False):
     scale: Literal["1-10"]
     delivery: Literal["at_least_once", "at_most_once"]
     deadline: float | timedelta | datetime
+    deadline_policy: DeadlinePolicy
     run_limit: float
     attempts: int
     retry_policy: RetryPolicy | dict[str, Any]
@@ -124,6 +129,7 @@ class TaskPlan:
     __slots__ = (
         "_attempts",
         "deadline",
+        "deadline_policy",
         "default_priority",
         "durable",
         "keep_for",
@@ -154,6 +160,7 @@ class TaskPlan:
         given = getattr(task, "priority", None)
         self.default_priority = priorities.parse(given, self.scale)
         self.deadline = getattr(task, "deadline", None)
+        self.deadline_policy: DeadlinePolicy | None = getattr(task, "deadline_policy", None)
         self._attempts = _attempts(task)
         # A policy that cannot be is said now, not when the first job has failed.
         self.policy(DEFAULT_POLICIES["standard"])

@@ -106,6 +106,7 @@ class Template:
             deadline_ms=envelope.deadline_ms,
             due_ms=base.due_ms,
             once=envelope.once,
+            expires_late=header.get("late") == "expire",
             run_limit_ms=base.run_limit_ms,
             first_ms=header["first"],
             attempt=base.attempt,

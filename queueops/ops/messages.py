@@ -91,6 +91,8 @@ def refreshed(
     # It has waited for its parents. A unique key stays: the replay takes it again, if nobody has it.
     for name in ("attempts", "after", "cancel_with_parent", *(("offload",) if arguments else ())):
         headers["queueops"].pop(name, None)
+    if headers["queueops"].pop("late", None):
+        headers["queueops"].pop("deadline", None)  # it would die of it again
     properties = {**envelope["properties"], "delivery_tag": tag}
     if arguments or message.in_chord:
         args, kwargs = arguments or (message.args, message.kwargs)

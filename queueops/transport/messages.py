@@ -182,6 +182,7 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
         deadline_ms=int(meta.get("deadline") or 0),
         due_ms=eta_ms(headers.get("eta")),
         once=bool(meta.get("once")),
+        expires_late=meta.get("late") == "expire",
         run_limit_ms=int((hard or soft) * 1000),
         first_ms=int(meta.get("first") or time.time() * 1000),
         attempt=int(headers.get("retries") or 0),

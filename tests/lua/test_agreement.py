@@ -32,6 +32,7 @@ JOBS = st.builds(
     patience_ms=NUMBERS,
     deadline_ms=NUMBERS,
     once=st.booleans(),
+    expires_late=st.booleans(),
     run_limit_ms=NUMBERS,
     first_ms=NUMBERS,
     attempt=st.integers(0, 1000),
@@ -57,6 +58,7 @@ def test_a_head_packed_by_python_is_read_by_lua(client: redis.Redis, job: NewJob
     flags = parsed.pop("flags")
     expected = asdict(head)
     assert expected.pop("once") == ("o" in flags) == job.once
+    assert expected.pop("expires_late") == ("x" in flags) == job.expires_late
     assert parsed == {
         "deliveries": 0,
         "org": job.org,
@@ -81,7 +83,8 @@ def test_a_claim_reads_the_same_of_a_head(client: redis.Redis, job: NewJob) -> N
 
     assert (deliveries, task.decode(), task_id.decode()) == (b"00", job.task, job.task_id)
     assert names.decode().split("\t") == [job.org, job.resource, job.task, job.task_id]
-    assert (int(patience), flags, int(first)) == (job.patience_ms, b"o" if job.once else b"", job.first_ms)
+    assert (int(patience), int(first)) == (job.patience_ms, job.first_ms)
+    assert flags.decode() == "o" * job.once + "x" * job.expires_late
     assert int(attempt) == job.attempt
 
 

@@ -7,7 +7,7 @@ The head is text, so an operator can read it with GET. Its layout is also in ``l
     TAB run limit ms TAB first enqueued ms TAB attempt NEWLINE message
 
 ``deliveries`` has two digits that ``lib/giveback.lua`` overwrites in place, so a lost lease does not rewrite
-the message. ``flags``: ``o`` for a job that must not run twice.
+the message. ``flags``: ``o`` for a job that must not run twice, ``x`` for one that must not run late.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ TAG_LIMIT = 512
 class NewJob:
     """A job to be enqueued. Times are in ms since the epoch; 0 means none.
 
-    ``due_ms`` is when it may run, ``deadline_ms`` when it should be finished. ``once``: never run twice,
-    even when its worker is lost. ``repeated``: the tag may have been published before, also if its job has
+    ``due_ms`` is when it may run, ``deadline_ms`` when it should be finished; with ``expires_late`` it dies
+    when its turn comes after that. ``once``: never run twice, even when its worker is lost. ``repeated``: the tag may have been published before, also if its job has
     ended since.
     ``supersedes``: token of the lease that this job (its retry) ends in the same step; ``counts_as_failure``:
     that attempt is a failure for its resource's breaker. ``run_ms``: how long it ran, if known; ``error``,
@@ -55,6 +55,7 @@ class NewJob:
     patience_ms: int = 1_200_000
     deadline_ms: int = 0
     due_ms: int = 0
+    expires_late: bool = False
     once: bool = False
     run_limit_ms: int = 0
     first_ms: int = 0
@@ -89,6 +90,7 @@ class Head:
     run_limit_ms: int
     first_ms: int
     attempt: int
+    expires_late: bool = False
 
 
 def pack(job: NewJob) -> str:
@@ -112,7 +114,7 @@ def pack(job: NewJob) -> str:
             )
     return (
         f"00\t{job.org}\t{job.resource}\t{job.task}\t{job.task_id}\t{job.patience_ms}\t{job.deadline_ms}\t"
-        f"{'o' if job.once else ''}\t{job.run_limit_ms}\t{job.first_ms}\t{job.attempt}\n{job.message}"
+        f"{'o' if job.once else ''}{'x' if job.expires_late else ''}\t{job.run_limit_ms}\t{job.first_ms}\t{job.attempt}\n{job.message}"
     )
 
 
@@ -179,5 +181,6 @@ def unpack(text: str) -> tuple[Head, str]:
         int(limit),
         int(first),
         int(attempt),
+        "x" in flags,
     )
     return head, message

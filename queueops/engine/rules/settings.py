@@ -36,6 +36,7 @@ class QueueConfig:
         fair_by: "time" shares worker time among the orgs, "count" shares the number of jobs.
         patience_ms: milliseconds by priority, where the queue ages its jobs in its own way.
         limits: the limits (weight, rpm, burst, max_in_flight, share) of every org that has no own row.
+        deadline_policy: a job whose turn comes after its deadline is "run", or "expire"s: a dead letter.
         run_limit: seconds an attempt may run where its task sets no time limit; None is unlimited.
         max_ready, max_ready_per_org: ready jobs of the queue, and of one org in it, from which on new jobs
             are refused; None is unlimited.
@@ -48,6 +49,7 @@ class QueueConfig:
     patience_ms: Mapping[int, int] | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     run_limit: float | None = 300.0
+    deadline_policy: Literal["run", "expire"] = "run"
     max_ready: int | None = None
     max_ready_per_org: int | None = None
 
@@ -143,6 +145,7 @@ _QUEUE_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "patience_ms": values.optional(values.patience),
     "limits": values.mapping,
     "run_limit": values.optional(values.number(0)),
+    "deadline_policy": values.choice("run", "expire"),
     "max_ready": values.optional(values.whole(0)),
     "max_ready_per_org": values.optional(values.whole(0)),
 }

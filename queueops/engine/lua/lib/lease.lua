@@ -6,10 +6,19 @@
 
 local lease = {}
 
-local function unreadable(q, tag, token) -- rare, so its parts are put together only here
+local function bury_unclaimed(claim, q, tag, task_id, deliveries, reason, error, message) -- rare, so put together only here
   --- @include "lib/bury"
-  bury(q, token, tag, '', 1, cjson.encode({ reason = 'undecodable', error = 'UnreadableHead',
-    message = 'The head line of the job could not be read.' }))
+  claim.buried = (claim.buried or 0) + 1
+  local token = claim.token .. 'd' .. claim.buried -- of no lease; each letter has one of its own
+  bury(q, token, tag, task_id, deliveries, cjson.encode({ reason = reason, error = error, message = message }))
+end
+
+local function is_late(claim, q, text, tag) -- a job that must not run late dies when its turn comes after its deadline
+  local job = head.parse(text)
+  if job.deadline == 0 or job.deadline >= now.ms then return false end
+  bury_unclaimed(claim, q, tag, job.task_id, job.deliveries, 'expired', 'DeadlinePassed',
+    string.format('Its deadline had passed %.1f s ago when its turn came.', (now.ms - job.deadline) / 1000))
+  return true
 end
 
 local function end_now(claim, q, tag, task_id, cost) -- for a consumer that does not acknowledge
@@ -36,10 +45,11 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
   local token = claim.token .. (claim.got + 1)
   local deliveries, names, task, task_id, patience, flags, first, attempt = head.for_lease(job)
   if not deliveries then
-    unreadable(q, tag, token)
+    bury_unclaimed(claim, q, tag, '', 1, 'undecodable', 'UnreadableHead', 'The head line of the job could not be read.')
     return false
   end
   if q.has_tasks and is_paused(q, task, tag, rank) then return false end
+  if flags ~= '' and flags:find('x', 1, true) and is_late(claim, q, job, tag) then return false end
   local got, l, limited = claim.got + 1, o.limits, o.limits.any
   claim.got = got
   deliveries = deliveries + 1
