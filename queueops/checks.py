@@ -62,9 +62,11 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
 def _limits_without_member(members: set[str]) -> Iterable[CheckMessage]:
     from queueops.conf import config
 
-    needed = {"weight": "Fairness", "max_in_flight": "Fairness", "share": "Fairness", "rpm": "RateLimit"}
+    needed = dict.fromkeys(("weight", "max_in_flight", "share", "max_ready", "max_ready_per_org"), "Fairness")
+    needed["rpm"] = "RateLimit"
     for name, queue in config().queues.items():
-        for field in sorted(queue.limits):
+        backlog = {key: getattr(queue, key) for key in ("max_ready", "max_ready_per_org")}
+        for field in sorted({*queue.limits, *(key for key, value in backlog.items() if value is not None)}):
             member = needed.get(field)
             if member and member not in members:
                 module = {"Fairness": "fairness", "RateLimit": "rate_limit"}[member]
@@ -103,15 +105,23 @@ def check_celery(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
     return messages
 
 
+_MEMBERS_HINT = (
+    'Add "queueops.middleware.unique.Unique", "queueops.middleware.depends.Depends" or '
+    '"queueops.middleware.offload.Offload" to QUEUEOPS["MIDDLEWARE"].'
+)
+
+
 @register("queueops")
 def check_tasks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """Options of tasks that cannot work, and those that do not do what they look like."""
     from celery import current_app
 
+    from queueops.middleware.chain import chain
     from queueops.middleware.options import TaskPlan
     from queueops.middleware.task_rates import task_rate
 
     messages: list[CheckMessage] = []
+    unhandled = chain().unhandled
     # Those that are registered in this process. Importing the others is a worker's part, which Celery follows
     # by these very checks.
     for name, task in sorted(current_app.tasks.items()):
@@ -121,6 +131,9 @@ def check_tasks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Check
         except (ConfigurationError, PublishError) as error:
             messages.append(Error(str(error), hint="Mend the task's options.", id="queueops.E006"))
             continue
+        if passed_over := sorted(name for name in unhandled if getattr(task, name, None)):
+            told = f"Task {name} has {', '.join(passed_over)}, which no member of the chain handles."
+            messages.append(Error(told, hint=_MEMBERS_HINT, id="queueops.E007"))
         if plan.ours and rate and getattr(task, "resource", None):
             messages.append(
                 Warning(

@@ -16,9 +16,15 @@ from queueops.errors import ConfigurationError, PublishError
 if TYPE_CHECKING:
     from queueops.middleware.options import TaskPlan
 
-__all__ = ["Chain", "Envelope", "Job", "Middleware", "Outcome", "chain"]
+__all__ = ["MEMBER_OPTIONS", "Chain", "Envelope", "Job", "Middleware", "Outcome", "chain"]
 
 logger = logging.getLogger("queueops.middleware")
+
+#: Options that must not be passed over in silence where the chain lacks their member: a job that is not
+#: unique, or does not wait, does harm.
+MEMBER_OPTIONS = frozenset(
+    {"after", "keep_for", "offload", "on_parent_death", "unique", "unique_for", "unique_key"}
+)
 
 
 @dataclass(slots=True)
@@ -133,6 +139,8 @@ class Middleware:
 
     #: The outcomes that `after_run` wants to see; None is all. Leaving out successes keeps them fast.
     outcomes: ClassVar[frozenset[OutcomeKind] | None] = None
+    #: Options of a call that do nothing without this member, of those in `MEMBER_OPTIONS`.
+    options: ClassVar[frozenset[str]] = frozenset()
 
     def before_publish(self, envelope: Envelope) -> None:
         """Change the envelope, or raise to refuse the publish."""
@@ -165,11 +173,14 @@ class Chain:
         "members",
         "on_error",
         "publish_refused",
+        "unhandled",
     )
 
     def __init__(self, settings: Config) -> None:
         self.config = settings
         self.members = tuple(_make(path) for path in settings.middleware)
+        #: Options that no member handles: a call that has one is refused.
+        self.unhandled = MEMBER_OPTIONS.difference(*(member.options for member in self.members))
         self.before_publish: tuple[Callable[[Envelope], None], ...] = self._hooks("before_publish")
         self.publish_refused: tuple[Callable[[Envelope, PublishError], None], ...] = self._hooks(
             "publish_refused"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from celery.result import AsyncResult
 
@@ -19,6 +19,8 @@ AFTER_LIMIT = 1_000
 
 class Depends(Middleware):
     """Turns `after`, `on_parent_death` and `keep_for` into what the broker acts on."""
+
+    options: ClassVar[frozenset[str]] = frozenset({"after", "keep_for", "on_parent_death"})
 
     def before_publish(self, envelope: Envelope) -> None:
         """Write the parents into the header of a first publish; another attempt has waited already."""

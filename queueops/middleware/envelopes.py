@@ -12,7 +12,7 @@ from celery.utils.saferepr import saferepr
 from queueops.conf import config
 from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.backoff import RetryPolicy
-from queueops.errors import InvalidMessage
+from queueops.errors import ConfigurationError, InvalidMessage
 from queueops.middleware.breaker import counts
 from queueops.middleware.chain import Envelope, chain
 from queueops.middleware.options import CALL_OPTIONS, TaskPlan, replicas
@@ -142,6 +142,11 @@ def first_envelope(queue: str, message: Any, own: dict[str, Any], plan: TaskPlan
         priority: of the call, None for the task's.
     """
     headers, body = message.headers, message.body
+    if own and not chain().unhandled.isdisjoint(own):
+        raise ConfigurationError(
+            f'No member of QUEUEOPS["MIDDLEWARE"] handles {", ".join(sorted(chain().unhandled & own.keys()))}: '
+            "add queueops.middleware.unique.Unique, .depends.Depends or .offload.Offload."
+        )
     return Envelope(
         task=plan.name,
         task_id=headers["id"],

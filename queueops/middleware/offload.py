@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.exceptions import EncodeError
 from kombu.utils.json import JSONEncoder
@@ -43,6 +43,8 @@ class Offload(Middleware):
     """Puts oversized arguments into Django's storage and a reference into the header, where the call or its
     task says `offload`.
     """
+
+    options: ClassVar[frozenset[str]] = frozenset({"offload"})
 
     def before_publish(self, envelope: Envelope) -> None:
         """Store what would not fit; the next attempt of a job refers to the same file."""

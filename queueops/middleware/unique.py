@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from kombu.exceptions import EncodeError
 from kombu.utils.json import JSONEncoder
@@ -27,6 +27,8 @@ class Unique(Middleware):
 
     The call decides before the task, a key before `unique`. A key belongs to one org and one task.
     """
+
+    options: ClassVar[frozenset[str]] = frozenset({"unique", "unique_for", "unique_key"})
 
     def before_publish(self, envelope: Envelope) -> None:
         """Put the key's digest into the header; the next attempt of a job keeps the key that it holds."""

@@ -173,6 +173,16 @@ def test_what_makes_no_sense_is_said(bench: Bench, task: Any) -> None:
     assert blocked(bench) == 0
 
 
+def test_an_option_that_no_member_handles_is_refused(bench: Bench, task: Any, configure: Configure) -> None:
+    configure(MIDDLEWARE=["queueops.middleware.org.Org", "queueops.middleware.unique.Unique"])
+    task.apply_async(unique_key="a")
+    for options in ({"after": "any"}, {"keep_for": 5}, {"offload": True}):
+        with pytest.raises(ConfigurationError, match=f"handles {next(iter(options))}:"):
+            task.apply_async(**options)
+    with pytest.raises(ConfigurationError, match="MIDDLEWARE"):
+        enqueue_many(task, [Item((1,), after="any")])
+
+
 def test_an_error_tells_what_of_the_call_is_in_the_broker(bench: Bench, task: Any) -> None:
     with pytest.raises(UnknownParent) as refused:
         enqueue_many(task, [Item((1,), task_id="one"), Item((2,), after=["one", "nobody"])])

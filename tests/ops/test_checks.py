@@ -34,8 +34,8 @@ def ids(messages: list[CheckMessage]) -> list[str | None]:
         ({"QUEUES": {"bulk": {"limits": {"burst": 5}}}}, ["queueops.W001"]),
         ({"QUEUES": {"bulk": {"limits": {"weight": 5000}}}}, ["queueops.E005"]),
         (
-            {"MIDDLEWARE": [], "QUEUES": {"bulk": {"limits": {"rpm": 5, "weight": 2}}}},
-            ["queueops.W002", "queueops.W002"],
+            {"MIDDLEWARE": [], "QUEUES": {"bulk": {"limits": {"rpm": 5, "weight": 2}, "max_ready": 9}}},
+            ["queueops.W002", "queueops.W002", "queueops.W002"],
         ),
     ],
 )
@@ -63,6 +63,17 @@ def test_options_of_tasks_that_do_not_work_are_named(app: Celery) -> None:
     found = checks.check_tasks(None)
     assert ids(found) == ["queueops.W008", "queueops.E006", "queueops.E006"]
     assert [message.msg.split()[1] for message in found] == ["both", "unknown", "unread"]
+
+
+def test_options_of_tasks_that_no_member_handles_are_named(app: Celery) -> None:
+    app.task(nothing, name="alone", shared=False, unique=True, keep_for=60)
+    assert checks.check_tasks(None) == []
+    with override_settings(QUEUEOPS={"MIDDLEWARE": ["queueops.middleware.depends.Depends"]}):
+        [found] = checks.check_tasks(None)
+    assert (found.id, found.msg) == (
+        "queueops.E007",
+        "Task alone has unique, which no member of the chain handles.",
+    )
 
 
 def test_sqlite_with_deferred_transactions_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
