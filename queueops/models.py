@@ -380,4 +380,5 @@ class Operation(models.Model):
             ("recover_leases", "Can have expired leases ended now"),
             ("drain_queue", "Can drain queues"),
             ("repair_broker", "Can have the doctor repair the broker"),
+            ("cleanup", "Can delete what is past its retention"),
         ]

@@ -6,12 +6,12 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from celery import current_app, shared_task
+from celery import shared_task
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
 from queueops.models import DeadLetter
-from queueops.ops import dead_letters
+from queueops.ops import cleanup, dead_letters
 from queueops.ops.permissions import Actor
 from tasks.conf import webhook_settings
 from tasks.models import Delivery
@@ -25,18 +25,11 @@ _BUDGET = 240.0
 def clean_results() -> int:
     """Delete task results that are older than ``CELERY_RESULT_EXPIRES``; returns how many.
 
-    It stands in the place of ``celery.backend_cleanup``, which deletes all of them in one statement.
+    It stands in the place of ``celery.backend_cleanup``, which deletes all of them in one statement. Mostly
+    there is nothing left to do: the workers clean up all day.
     """
-    from django_celery_results.models import GroupResult, TaskResult
-
-    expires = current_app.conf.result_expires
-    if not expires:
-        return 0
-    before = timezone.now() - (expires if isinstance(expires, timedelta) else timedelta(seconds=expires))
     deadline = time.monotonic() + _BUDGET
-    return sum(
-        _delete(model.objects.filter(date_done__lt=before), deadline) for model in (TaskResult, GroupResult)
-    )
+    return sum(sum(cleanup.delete_old(old, deadline)) for old in cleanup.old_results())
 
 
 @shared_task(name="tasks.maintenance.clean_deliveries", queue="bulk")

@@ -13,6 +13,7 @@ from queueops.engine.store import Store
 from queueops.middleware import resources
 from queueops.models import OrgLimit, Resource
 from queueops.ops import panic, publishing, resource_limits
+from queueops.ops.cleanup import chore as clean
 from queueops.ops.collector import collect_all
 from queueops.ops.connections import released
 from queueops.ops.payloads import sweep
@@ -26,6 +27,7 @@ RECONCILE_SECONDS = 30.0
 WATCH_SECONDS = 5.0
 RELAY_SECONDS = 1.0
 SWEEP_SECONDS = 600.0
+CLEAN_SECONDS = 10.0
 
 
 def register() -> None:
@@ -50,6 +52,7 @@ def _give_chores(**_: Any) -> None:
     chores.register("panic.watch", WATCH_SECONDS, watch)
     chores.register("outbox", RELAY_SECONDS, relay_all)
     chores.register("payloads", SWEEP_SECONDS, sweep)
+    chores.register("cleanup", CLEAN_SECONDS, clean)
 
 
 def expire(store: Store) -> None:

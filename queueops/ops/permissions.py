@@ -18,6 +18,7 @@ __all__ = [
     "CANCEL_JOB",
     "CHANGE_LIMIT",
     "CHANGE_RESOURCE",
+    "CLEANUP",
     "DISCARD",
     "DISCARD_OUTBOX",
     "DRAIN_QUEUE",
@@ -68,6 +69,7 @@ UNSTICK_JOB = "queueops.unstick_job"
 RECOVER = "queueops.recover_leases"
 DRAIN_QUEUE = "queueops.drain_queue"
 REPAIR = "queueops.repair_broker"
+CLEANUP = "queueops.cleanup"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ class Config:
     max_jobs: int
     concurrency: int
     dead_letter_retention_days: int
+    audit_retention_days: int | None
     mask_keys: tuple[str, ...]
     allow_private_addresses: bool
     offload_storage: str
@@ -126,6 +127,7 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
     "MAX_JOBS": (0, values.whole(0), ("QUEUEOPS_MAX_JOBS",)),
     "CONCURRENCY": (10, values.whole(1), ("QUEUEOPS_CONCURRENCY", "WORKER_CONCURRENCY")),
     "DEAD_LETTER_RETENTION_DAYS": (30, values.whole(0), ()),
+    "AUDIT_RETENTION_DAYS": (365, values.optional(values.whole(1)), ()),
     "MASK_KEYS": (
         ("password", "passwd", "secret", "token", "authorization", "api_?key", "signature"),
         values.strings,
