@@ -52,7 +52,7 @@ class TaskOptions(TypedDict, total=False):
     or the function's place as "package.module:function". priority: 0..10, a name, or on `scale`.
     delivery: "at_most_once" for a task that must not run twice.
     deadline: seconds from the publish. deadline_policy: a job that is late is "run", or "expire"s: it becomes
-    a dead letter; by default as its queue says. run_limit: seconds an attempt may take; 0 or None is no limit.
+    a dead letter; by default as its queue says. run_limit: seconds an attempt may take; 0 or None is none.
     attempts, retry_policy, no_retry: see docs/guarantees.md.
     breaker_errors, breaker_ignores: which exceptions count against the resource, see docs/resources.md.
     unique: one job at a time for the same arguments. unique_key: the same for a name, or for what a function

@@ -36,8 +36,10 @@ def test_what_has_waited_out_its_patience_before_that_deadline_goes_first(world:
 
 def test_a_stream_of_late_jobs_does_not_starve_the_rest(world: World) -> None:
     world.enqueue("acme", task="patient", patience_ms=LOW)
-    for claims in range(1, 200):
+    claims = 0
+    while claims < 200:
         world.enqueue("acme", number=2, task="late", deadline_ms=world.now - 1)
+        claims += 1
         if world.one().task == "patient":
             break
         world.clock.advance(ms=MINUTE)

@@ -32,8 +32,8 @@ class NewJob:
     """A job to be enqueued. Times are in ms since the epoch; 0 means none.
 
     ``due_ms`` is when it may run, ``deadline_ms`` when it should be finished; with ``expires_late`` it dies
-    when its turn comes after that. ``once``: never run twice, even when its worker is lost. ``repeated``: the tag may have been published before, also if its job has
-    ended since.
+    when its turn comes after that. ``once``: never run twice, even when its worker is lost. ``repeated``: the
+    tag may have been published before, also if its job has ended since.
     ``supersedes``: token of the lease that this job (its retry) ends in the same step; ``counts_as_failure``:
     that attempt is a failure for its resource's breaker. ``run_ms``: how long it ran, if known; ``error``,
     ``error_message``: what it ended with, for the history.
@@ -112,9 +112,10 @@ def pack(job: NewJob) -> str:
             raise InvalidMessage(
                 f"The {what} must be at most {limit} bytes of printable text, got {name[:100]!r}."
             )
+    flags = ("o" if job.once else "") + ("x" if job.expires_late else "")
     return (
         f"00\t{job.org}\t{job.resource}\t{job.task}\t{job.task_id}\t{job.patience_ms}\t{job.deadline_ms}\t"
-        f"{'o' if job.once else ''}{'x' if job.expires_late else ''}\t{job.run_limit_ms}\t{job.first_ms}\t{job.attempt}\n{job.message}"
+        f"{flags}\t{job.run_limit_ms}\t{job.first_ms}\t{job.attempt}\n{job.message}"
     )
 
 
