@@ -172,3 +172,19 @@ def total(self: Task, numbers: list[int], job: str = "") -> int:
     """The sum of a chord's results, recorded: a chord's body must run once."""
     with recorded(self, job):
         return sum(numbers)
+
+
+@shared_task(bind=True, name="ledger.use", retry_policy={"base_seconds": 0.2, "cap_seconds": 0.2})
+def use(self: Task, job: str, thing: str, seconds: float = 0.0) -> None:
+    """Use an outside thing, which fails while the test has broken it; publish with ``resource=thing``."""
+    with recorded(self, job):
+        time.sleep(seconds)
+        if ledger().is_broken(thing):
+            raise Refused(f"{thing} is broken")
+
+
+@shared_task(bind=True, name="ledger.rated", rate_limit="5/s")
+def rated(self: Task, job: str) -> None:
+    """A task with a rate of Celery's kind."""
+    with recorded(self, job):
+        pass

@@ -74,6 +74,10 @@ class Ledger:
         mark = self.client.blmove(self._key(f"gate:{gate}"), self._key(f"gate:{gate}"), timeout=within)
         return mark is not None
 
+    def is_broken(self, thing: str) -> bool:
+        """Whether the test has broken the outside ``thing`` that a task uses."""
+        return bool(self.client.exists(self._key(f"broken:{thing}")))
+
     def announce(self, name: str) -> None:
         """Say that something has happened, for ``heard``."""
         self.client.rpush(self._key(f"said:{name}"), "1")
@@ -83,6 +87,14 @@ class Ledger:
     def open(self, gate: str) -> None:
         """Let every job through that waits at ``gate``, now and later."""
         self.client.rpush(self._key(f"gate:{gate}"), "open")
+
+    def break_down(self, thing: str) -> None:
+        """Let every run that uses ``thing`` fail from now on."""
+        self.client.set(self._key(f"broken:{thing}"), "1")
+
+    def mend(self, thing: str) -> None:
+        """Let runs that use ``thing`` succeed again."""
+        self.client.delete(self._key(f"broken:{thing}"))
 
     def heard(self, name: str, *, within: float) -> bool:
         """Wait until ``name`` was announced, at most ``within`` seconds; each announcement is heard once."""

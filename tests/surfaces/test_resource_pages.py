@@ -41,6 +41,11 @@ def text(response: Any) -> str:
     return " ".join(response.content.decode().split())
 
 
+def rows(page: str) -> str:
+    """The list without the resources that have no row: tasks of other tests may have a rate_limit."""
+    return page.partition("qo-others")[0]
+
+
 def test_a_resource_is_saved_published_and_deleted(store: Store, client: Client) -> None:
     answer = client.post(f"{LIST}add/", form(rate="10/s", burst="20", breaker="on", probes="1"))
     assert answer.status_code == 302
@@ -82,7 +87,7 @@ def test_bad_values_are_refused_in_the_form_with_the_reason(
 
 
 def test_the_live_picture_stands_beside_each_row(app: Celery, store: Store, client: Client) -> None:
-    row = resources.set_limit(ACTOR, "whatsapp", {"max_in_flight": 2, "rate": "10/s", "burst": 20})
+    row = resources.set_limit(ACTOR, "whatsapp", {"max_in_flight": 2, "rate": "1/m", "burst": 20})
     for number in range(5):
         letters.publish(app, number, queue="bulk", org="acme", resource="whatsapp")
     assert len(store.claim(["bulk"], 5, 0, "holder", 1).jobs) == 2
@@ -90,11 +95,11 @@ def test_the_live_picture_stands_beside_each_row(app: Celery, store: Store, clie
         assert "<b>2</b> in flight" in page and "<b>3</b> waiting" in page
         assert "<b>18</b> of the rate left" in page
         assert "resource concurrency" in page and "until a slot is free" in page
-        assert "qo-is-drift" not in page
+        assert "qo-is-drift" not in rows(page)
     assert "<b>3</b> in bulk" in page
-    assert 'rate <b>600</b> <span class="qo-quiet">row</span>' in page
+    assert 'rate <b>1</b> <span class="qo-quiet">row</span>' in page
     store.set_resources({"whatsapp": ResourceLimits(max_in_flight=50)})
-    assert "qo-is-drift" in text(client.get(LIST))
+    assert "qo-is-drift" in rows(text(client.get(LIST)))
 
 
 def test_resources_without_a_row_are_listed_too(app: Celery, store: Store, client: Client) -> None:
