@@ -14,6 +14,7 @@ ALLOWED = {
     "qo1:gates:": "settings are the operator's",
     "qo1:means": "one number a task",
     "qo1:totals": "counters",
+    "qo1:existing": "one number a task",
     "qo1:pulse": "the last beat",
     "qo1:bell:": "one element; the next idle worker takes it",
     "qo1:dead": "until the rows are in the database",

@@ -3,23 +3,25 @@
 
 local ended = {}
 
-ended.MINUTES = 3 -- the one that runs, and two whole ones
+-- The minute that runs and two whole ones; the next one too, for a clock that has stepped back.
+ended.NEWEST, ended.OLDEST = -1, 2
 
 local function recall(back, ...) return redis.call('HMGET', key.ended(math.floor(now.ms / 60000) - back), ...) end
 
 function ended.has(queue, tag, task_id) -- whether this very message was a job that has ended
   local entry = queue .. '\t' .. tag
-  for back = 0, ended.MINUTES - 1 do
+  for back = ended.NEWEST, ended.OLDEST do
     local found = recall(back, task_id, entry)
     if found[2] or found[1] and (found[1] .. '\t'):sub(1, #entry + 1) == entry .. '\t' then return true end
   end
   return false
 end
 
-function ended.outcome(task_id) -- 'succeeded', another outcome, or nil when nothing is remembered
-  for back = 0, ended.MINUTES - 1 do
+function ended.outcome(task_id) -- 'succeeded', 'cancelled', or nil; the dead are known by their graves
+  for back = ended.NEWEST, ended.OLDEST do
     local line = recall(back, task_id)[1]
-    if line then return line:match('^[^\t]*\t[^\t]*\t(%a+)$') or 'succeeded' end
+    local outcome = line and (line:match('^[^\t]*\t[^\t]*\t(%a+)$') or 'succeeded')
+    if outcome == 'succeeded' or outcome == 'cancelled' then return outcome end
   end
   local until_ms = tonumber(redis.call('GET', key.kept(task_id)))
   return until_ms and until_ms > now.ms and 'succeeded' or nil

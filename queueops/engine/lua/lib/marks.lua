@@ -58,6 +58,7 @@ function marks.children_of(task_id) -- queues with jobs that wait for it
 end
 
 function marks.wake_children(queue, kind, task_id) -- claims of that queue do the rest, a step each
+  if kind ~= 'x' then redis.call('ZREM', key.timers(queue), 'x' .. task_id) end -- whoever decides for all decides for some
   redis.call('ZADD', key.timers(queue), now.ms, kind .. task_id)
   bells.ring(queue)
 end
