@@ -143,8 +143,9 @@ def first_envelope(queue: str, message: Any, own: dict[str, Any], plan: TaskPlan
     """
     headers, body = message.headers, message.body
     if own and not chain().unhandled.isdisjoint(own):
+        passed_over = ", ".join(sorted(chain().unhandled.intersection(own)))
         raise ConfigurationError(
-            f'No member of QUEUEOPS["MIDDLEWARE"] handles {", ".join(sorted(chain().unhandled & own.keys()))}: '
+            f'No member of QUEUEOPS["MIDDLEWARE"] handles {passed_over}: '
             "add queueops.middleware.unique.Unique, .depends.Depends or .offload.Offload."
         )
     return Envelope(
