@@ -14,6 +14,7 @@ from typing import Any
 
 from celery import shared_task
 
+from queueops import RetryPolicy
 from tasks.conf import webhook_settings
 from tasks.delivery import ATTEMPT_HEADER, EVENT_HEADER, encode, post, signature_headers
 from tasks.failures import DeliveryFailed, EndpointUnusable, InvalidEvent, PermanentFailure
@@ -26,11 +27,19 @@ from tasks.signing import sign
 _HEADER_SAFE = re.compile(r"[!-~]{1,128}")
 
 
-def send(org: str, event_type: str, payload: Any, *, event_id: str | None = None) -> list[str]:
+def send(
+    org: str,
+    event_type: str,
+    payload: Any,
+    *,
+    event_id: str | None = None,
+    retry_policy: RetryPolicy | None = None,
+) -> list[str]:
     """Enqueue one delivery of the event for each active endpoint of *org*.
 
     Inside a transaction call it by ``transaction.on_commit``: the workers must be able to see the endpoint.
-    *event_id* is a UUID where none is given; the same id is delivered to an endpoint once.
+    *event_id* is a UUID where none is given; the same id is delivered to an endpoint once. *retry_policy*
+    stands in for the queue's.
 
     Returns the task ids, none where the org has no active endpoint. Raises InvalidEvent for a payload that
     is not JSON or a type or id that is not 1 to 128 visible ASCII characters; PayloadTooLarge and
@@ -40,6 +49,7 @@ def send(org: str, event_type: str, payload: Any, *, event_id: str | None = None
     _check_names(event_id, event_type)
     body = encode(payload)
     task_ids = []
+    policy = {} if retry_policy is None else {"retry_policy": retry_policy}
     for endpoint in Endpoint.objects.filter(org=org, active=True).order_by("pk"):
         job = deliver.apply_async(
             kwargs={
@@ -49,7 +59,8 @@ def send(org: str, event_type: str, payload: Any, *, event_id: str | None = None
                 "event_type": event_type,
                 "payload": payload,
                 "signature_headers": sign(endpoint.secret, event_id, body),
-            }
+            },
+            **policy,
         )
         task_ids.append(str(job.id))
     return task_ids

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import transaction
 
-from queueops.conf import config
+from queueops import RetryPolicy
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import DeadLetter
 from queueops.ops import broker, dead_letters, resources
@@ -29,6 +29,8 @@ from tasks.models import Delivery, Endpoint
 from tasks.resources import of_endpoint
 
 QUEUE = "webhooks"
+#: Short waits, so that an endpoint's retries and their end fit into the demonstration.
+POLICY = RetryPolicy(base_seconds=0.5, cap_seconds=30, attempts=3)
 _ACTOR = Actor.shell("webhooks_demo")
 #: Seconds without progress after which the story ends: a worker that is still starting, a busy machine.
 _PATIENCE = 30.0
@@ -54,7 +56,7 @@ def tell(say: Say) -> Story:
     """
     events = load_events(f"demo-{uuid.uuid4().hex[:8]}")
     orgs = largest_small_org(events), second_largest_org(events)
-    story = Story(events, *orgs, policy=config().retry_policy(QUEUE))
+    story = Story(events, *orgs, policy=POLICY)
     # Longer than the policy's own first wait, or it would show nothing; whole seconds, as HTTP has them.
     with Receiver(retry_after=math.floor(story.policy.delay(1)) + 1) as receiver:
         endpoints = _make_endpoints(story, receiver)
@@ -150,7 +152,9 @@ def _send(story: Story, say: Say) -> None:
     started = time.monotonic()
     for event in story.events:
         story.sent_at[event.id] = time.monotonic()
-        (task_id,) = webhooks.send(event.org, event.type, event.payload, event_id=event.id)
+        (task_id,) = webhooks.send(
+            event.org, event.type, event.payload, event_id=event.id, retry_policy=POLICY
+        )
         story.task_ids[event.id] = task_id
     orgs = len({event.org for event in story.events})
     say(f"{len(story.events)} events of {orgs} orgs sent in {time.monotonic() - started:.1f} s.")

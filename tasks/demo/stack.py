@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -14,10 +13,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-
-#: Short waits, so that an endpoint's retries and their end fit into the demonstration. In production the
-#: webhooks queue has the policy of JOB_RETRY_POLICIES, or that of `standard`: 20 s, 40 s.
-RETRY_POLICY = {"webhooks": {"base_seconds": 0.5, "cap_seconds": 30, "attempts": 3, "jitter": "none"}}
 
 _SLOTS = 2
 _START_SECONDS = 20.0
@@ -74,7 +69,6 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "QUEUEOPS_BROKER_URL": f"queueops://127.0.0.1:{port}/0",
         "REDIS_URL": "",
         "DATABASE_URL": "",
-        "JOB_RETRY_POLICIES": json.dumps(RETRY_POLICY),
         "PYTHONUNBUFFERED": "1",
     }
 
