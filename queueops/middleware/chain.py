@@ -146,7 +146,10 @@ class Middleware:
         """Change the envelope, or raise to refuse the publish."""
 
     def publish_refused(self, envelope: Envelope, error: PublishError) -> None:
-        """Undo what `before_publish` did outside: the broker has refused the first publish of a job."""
+        """Undo what `before_publish` did outside: the broker has refused the first publish of a job.
+
+        Called for one publish at a time, not for those of `enqueue_many`.
+        """
 
     def before_run(self, job: Job) -> None:
         """Look at the job before its body; what is raised here is the run's error."""

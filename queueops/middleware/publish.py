@@ -12,7 +12,7 @@ from celery.app.routes import prepare as celery_routes
 from kombu.exceptions import OperationalError
 
 from queueops.conf import config
-from queueops.errors import BrokerUnavailable, JobCancelled, JobExists, PublishError
+from queueops.errors import BrokerUnavailable, JobCancelled, JobExists, NotReplicated, PublishError
 from queueops.middleware import direct
 from queueops.middleware.chain import chain
 from queueops.middleware.envelopes import prepare, shown
@@ -164,8 +164,8 @@ def _sender(amqp: AMQP, send: Callable[..., Any]) -> Callable[..., Any]:
                         given = options.get("retry_policy") or {}
                         options["retry_policy"] = one_try_less({**conf.task_publish_retry_policy, **given})
             return send(producer, name, message, exchange, routing_key, queue, **options)
-        except BrokerUnavailable:
-            raise
+        except (BrokerUnavailable, NotReplicated):
+            raise  # it may be enqueued, or it is
         except PublishError as error:
             if isinstance(error, JobExists | JobCancelled):
                 error.refused = envelope.task_id

@@ -63,6 +63,19 @@ def test_a_cancelled_job_that_fails_gets_no_further_attempt(
     assert bench.store.dead_size() == 0
 
 
+def test_a_task_that_retries_itself_is_told_too(bench: Bench) -> None:
+    @bench.task(name="stubborn", bind=True, max_retries=5)
+    def stubborn(self: Any) -> None:
+        raise self.retry(countdown=0)
+
+    result = stubborn.delay()
+    sent = bench.one()
+    bench.app.control.revoke(result.id, terminate=True)
+    error, state = bench.run(sent)
+    assert (type(error).__name__, state) == ("Cancelled", "IGNORED")
+    assert bench.store.job(result.id) is None
+
+
 def test_whoever_waits_for_the_result_of_a_cancelled_job_is_told(bench: Bench, valkey: Valkey) -> None:
     app = bench.make_app(result_backend=valkey.url, task_ignore_result=False)
 

@@ -15,7 +15,13 @@ from django.test import override_settings
 from queueops import Item, conf, enqueue_many
 from queueops.engine.store import Store
 from queueops.engine.types import Settlement
-from queueops.errors import ConfigurationError, InvalidMessage, PayloadTooLarge, QueueFull
+from queueops.errors import (
+    ConfigurationError,
+    InvalidMessage,
+    NotReplicated,
+    PayloadTooLarge,
+    QueueFull,
+)
 from queueops.middleware import payloads
 from queueops.middleware.fairness import Fairness
 from queueops.models import DeadLetter
@@ -106,6 +112,12 @@ def test_what_the_broker_refuses_leaves_no_file(folder: Path, store: Store, task
         with pytest.raises(QueueFull):
             task.delay(BIG)
     assert len(files(folder)) == 1
+
+
+def test_what_is_enqueued_in_spite_of_an_error_keeps_its_file(folder: Path, store: Store, task: Any) -> None:
+    with pytest.raises(NotReplicated):
+        task.apply_async((BIG,), durable=True)
+    assert payloads.load(messages.read(letters.claim(store).message).own["offload"]) == ([BIG], {})
 
 
 def test_a_task_id_that_can_name_no_file_and_a_storage_that_is_not_there(
