@@ -12,10 +12,13 @@ from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
+from queueops.errors import QueueOpsError
+
 __all__ = ["counts"]
 
-#: What a task says on purpose, and the loss of a worker: neither tells anything about the resource.
-_NO_VERDICT = (Ignore, Reject, WorkerLostError)
+#: What a task says on purpose, the loss of a worker, and what queueops itself refuses (a publish, a limit):
+#: none of these tells anything about the resource.
+_NO_VERDICT = (Ignore, Reject, WorkerLostError, QueueOpsError)
 #: An outside thing that hangs is what a breaker is for, whatever else a task lists.
 _TIMEOUTS = (SoftTimeLimitExceeded, TimeLimitExceeded)
 

@@ -13,6 +13,7 @@ from celery.utils.serialization import UnpickleableExceptionWrapper
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import Store
+from queueops.errors import BrokerUnavailable
 from queueops.middleware.breaker import counts
 from tests.middleware.conftest import Bench
 
@@ -60,6 +61,7 @@ class Task:
         ({}, WorkerLostError("lost"), False),
         ({}, Reject("no"), False),
         ({}, Ignore(), False),
+        ({}, BrokerUnavailable("away"), False),
         ({}, None, False),
         ({}, CeleryRetry("later"), False),
         ({}, CeleryRetry("later", exc=Down()), True),
