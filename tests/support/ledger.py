@@ -44,7 +44,10 @@ class Ledger:
     @cached_property
     def client(self) -> redis.Redis:
         # Waiting at a gate takes as long as the test wants: a default timeout of the client must not end it.
-        return redis.Redis.from_url(self.url, decode_responses=True, socket_timeout=None)
+        # As many connections as greenlets: what is counted here are the broker's.
+        return redis.Redis.from_url(
+            self.url, decode_responses=True, socket_timeout=None, max_connections=2_000
+        )
 
     def _key(self, name: str) -> str:
         return f"{self.namespace}:{name}"
