@@ -75,9 +75,12 @@ def wrap(app: Celery, task: Any) -> None:
         try:
             if members.before_run:
                 job = make_job()
+                given, named = job.args, job.kwargs
                 for hook in members.before_run:
                     hook(job)
-                args, kwargs = job.args, job.kwargs
+                # Only what a member has changed: a task's own `__call__` may have passed other arguments on.
+                if job.args is not given or job.kwargs is not named:
+                    args, kwargs = job.args, job.kwargs
             result = body(*args, **kwargs)
         except Exception as error:
             answer = _failed(members, job or make_job(), error, perf_counter() - started)

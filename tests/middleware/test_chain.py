@@ -6,8 +6,9 @@ import logging
 from typing import Any, ClassVar
 
 import pytest
+from celery import Task
 
-from queueops import Envelope, Job, Middleware, Outcome
+from queueops import Envelope, Job, Middleware, Outcome, enqueue_many
 from queueops.engine.rules.states import OutcomeKind
 from queueops.errors import ConfigurationError, PublishError
 from queueops.middleware.chain import chain
@@ -197,8 +198,6 @@ def test_tasks_registered_after_the_app_was_finalised_are_wrapped_too(bench: Ben
 
 
 def test_a_task_class_with_its_own_call_is_wrapped_too(bench: Bench) -> None:
-    from celery import Task
-
     class Base(Task):
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             CALLS.append("own call")
@@ -212,3 +211,39 @@ def test_a_task_class_with_its_own_call_is_wrapped_too(bench: Bench) -> None:
     _, state = bench.run(bench.one())
     assert state == "RETRY"
     assert CALLS[-1] == "own call"
+
+
+def test_a_tasks_own_call_may_pass_other_arguments_on(bench: Bench) -> None:
+    class Adding(Task):
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return self.run(*args, "added", **kwargs)
+
+    @bench.task(base=Adding, typing=False)
+    def joined(*args: Any) -> str:
+        return " ".join(args)
+
+    joined.delay("given")
+    assert bench.run(bench.one()) == ("given added", None)
+
+
+class Translating(Middleware):
+    """Puts other arguments in place, before the publish and before the run."""
+
+    def before_publish(self, envelope: Envelope) -> None:
+        envelope.args = [*envelope.args, "published"]
+
+    def before_run(self, job: Job) -> None:
+        job.args = (*job.args, "ran")
+
+
+def test_a_member_may_put_other_arguments_in_place(bench: Bench, configure: Configure) -> None:
+    configure(MIDDLEWARE=["queueops.middleware.org.Org", f"{__name__}.Translating"])
+
+    @bench.task
+    def joined(*args: Any) -> str:
+        return " ".join(args)
+
+    joined.delay("given")
+    assert bench.run(bench.one())[0] == "given published ran"
+    enqueue_many(joined, [(("many",), {})])
+    assert bench.run(bench.one())[0] == "many published ran"
