@@ -15,6 +15,7 @@ import psycopg
 import redis
 from celery import Celery
 
+from tests.soak.caps import over_cap
 from tests.soak.faults import Chronicle, Kind
 from tests.soak.fleet import Fleet
 from tests.soak.jobs import Publisher
@@ -62,9 +63,10 @@ def soak(arm: str, *, minutes: float, seed: int, rate: float, keep: Path | None 
         complaints = [f"the storm failed: {failure}" for failure in storm.failures]
         complaints += _become_quiet(arm, site)
         fleet.stop_all()
+        runs = runs_of(lines(ledger))
         verdict = judge(
             publisher.jobs,
-            runs_of(lines(ledger)),
+            runs,
             chronicle.faults,
             _letters(site) if arm == OURS else (),
             has_letters=arm == OURS,
@@ -74,6 +76,7 @@ def soak(arm: str, *, minutes: float, seed: int, rate: float, keep: Path | None 
         complaints += [f"a worker did not stop clean: {which}" for which in fleet.unclean]
         if arm == OURS:
             complaints += _disagreements(site)
+            complaints += over_cap(publisher.jobs, runs, chronicle.faults)
         return document(
             arm,
             verdict,
