@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from queueops.errors import BrokerFull
+from tests.engine.invariants import check
 from tests.engine.world import QUEUE, World
 from tests.support.valkey import Valkey
 
@@ -70,3 +71,26 @@ def test_a_retry_replaces_its_delivery_also_on_a_full_server(full: World) -> Non
     retry = full.job("acme", supersedes=job.token)
 
     assert full.store.enqueue(QUEUE, [retry], now_ms=full.now) == ["ready"]
+
+
+def test_jobs_with_options_are_refused_before_anything_was_written(full: World) -> None:
+    [parent, *_] = full.held  # type: ignore[attr-defined]
+    before = full.keyspace()
+
+    for fields in ({"after": (parent.task_id,)}, {"unique": "key"}, {"keep_ms": 1000}):
+        with pytest.raises(BrokerFull):
+            full.enqueue("acme", **fields)
+
+    assert full.keyspace() == before
+
+
+def test_jobs_are_cancelled_held_and_released(full: World) -> None:
+    [leased, *_] = full.held  # type: ignore[attr-defined]
+    waiting = full.keyspace()["qo1:ids"].keys() - {job.task_id for job in full.held}  # type: ignore[attr-defined]
+    first, second, *_ = sorted(waiting)
+
+    assert full.store.cancel(leased.task_id, now_ms=full.now) == "cancelling"
+    assert full.store.cancel(first, now_ms=full.now) == "cancelled"
+    assert full.store.hold(second, now_ms=full.now) == "held"
+    assert full.store.release_job(second, now_ms=full.now) == "released"
+    check(full)

@@ -110,6 +110,45 @@ def test_a_day_with_everything_in_it_leaves_nothing_behind(world: World) -> None
             assert world.client.pttl(world.store.prefix + key) > 0, key
 
 
+def test_jobs_that_waited_for_others_leave_nothing_behind(world: World) -> None:
+    """Every way a job with marks can end, many times."""
+    seeded = random.Random(11)
+    world.beat()
+    for step in range(300):
+        known = sorted(world.keyspace().get("qo1:ids", {"nobody": ""}))
+        task = seeded.choice(known)
+        action = seeded.random()
+        if action < 0.4:
+            job = world.job(
+                seeded.choice("abc"),
+                after=() if task == "nobody" else (task,),
+                cancel_with_parent=seeded.random() < 0.5,
+                unique=seeded.choice(("", f"u{step}")),
+                due_ms=world.now + seeded.choice((0, 300)),
+            )
+            world.store.enqueue(seeded.choice((QUEUE, "bulk")), [job], now_ms=world.now)
+        elif action < 0.5:
+            world.store.cancel(task, now_ms=world.now)
+        elif action < 0.55:
+            world.store.hold(task, now_ms=world.now)
+        elif action < 0.65:
+            world.store.release_job(task, now_ms=world.now)
+        elif action < 0.67:
+            world.store.purge(QUEUE, now_ms=world.now)
+        for job_ in world.take(3, queues=(QUEUE, "bulk")):
+            world.settle(job_, outcome=seeded.choice(("succeeded", "succeeded", "dead", "cancelled")))
+        world.clock.advance(ms=seeded.randint(1, 400))
+    for task in world.keyspace().get("qo1:ids", {}):
+        world.store.cancel(task, now_ms=world.now)
+    world.take(1, queues=(QUEUE, "bulk"))
+    world.store.leave("w1", now_ms=world.now)
+
+    assert left_over(world) == set()
+    for queue in (QUEUE, "bulk"):
+        totals = world.queue(queue).totals
+        assert totals["enqueued"] == sum(totals[name] for name in ("succeeded", "dead", "cancelled"))
+
+
 def test_the_state_of_an_active_org_does_not_expire_and_that_of_an_idle_one_does(world: World) -> None:
     key = world.store.key("org", queue=QUEUE, org="acme")
     world.enqueue("acme", number=2)

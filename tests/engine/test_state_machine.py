@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from queueops.engine.rules.envelope import NewJob
-from queueops.engine.rules.gates import Limits
+from queueops.engine.rules.gates import Limits, ResourceLimits
 from queueops.engine.types import Settlement
 from queueops.errors import UnknownParent
 from tests.engine.invariants import check
@@ -33,6 +33,7 @@ from tests.engine.world import QUEUE, World
 from tests.support.valkey import Valkey
 
 ORGS = ("a", "b", "c")
+TASKS = ("tasks.work", "tasks.other")
 QUEUES = (QUEUE, "bulk")
 HOLDERS = ("w1", "w2")
 LEASE_S = 30
@@ -41,7 +42,27 @@ UNCAPPED = 10**9
 LAST_RUN_MS = 100
 
 PICK = st.integers(0, 1_000)
+GATES = [
+    *(("queue", queue, "") for queue in QUEUES),
+    *(("org", queue, org) for queue in QUEUES for org in ORGS),
+    *(("task", queue, task) for queue in QUEUES for task in TASKS),
+    ("resource", "", "mail"),
+]
 _numbers = itertools.count(1)
+
+
+#: What can be closed or has a cap: its kind, its queue ("" for a resource), its name.
+Gate = tuple[str, str, str]
+
+
+def gates_of(queue: str, job: NewJob) -> list[Gate]:
+    """What a claim of this job goes through."""
+    return [
+        ("queue", queue, ""),
+        ("org", queue, job.org),
+        ("task", queue, job.task),
+        ("resource", "", job.resource),
+    ]
 
 
 class Machine(RuleBasedStateMachine):
@@ -55,8 +76,8 @@ class Machine(RuleBasedStateMachine):
         self.store = self.world.store
         self.model = Model()
         self.published: list[tuple[str, NewJob]] = []
-        self.paused: dict[tuple[str, str], int] = {}
-        self.caps: dict[tuple[str, str], int] = {}
+        self.paused: dict[Gate, int] = {}
+        self.caps: dict[Gate, int] = {}
         self.virtual = dict.fromkeys(QUEUES, 0.0)
         self.world.beat()
 
@@ -102,6 +123,7 @@ class Machine(RuleBasedStateMachine):
         keep_ms=st.sampled_from((0, 0, 3_600_000)),
         once=st.booleans(),
         resource=st.sampled_from(("", "", "mail")),
+        task=st.sampled_from(TASKS),
     )
     def publish(self, queue: str, org: str, due: int, after: list[int], policy: bool, **fields: Any) -> None:
         parents = tuple(dict.fromkeys(self.any_task(number) for number in after))
@@ -133,6 +155,7 @@ class Machine(RuleBasedStateMachine):
             supersedes=token,
             due_ms=due and self.now + due,
             resource=known.job.resource,
+            task=known.job.task,
             once=known.job.once,
         )
         self.enqueue(queue, job)
@@ -152,6 +175,7 @@ class Machine(RuleBasedStateMachine):
             keep_ms=first.keep_ms,
             after=first.after,
             resource=first.resource,
+            task=first.task,
             replays=True,
             repeated=True,
         )
@@ -187,18 +211,19 @@ class Machine(RuleBasedStateMachine):
             assert (known.queue, known.job.tag, known.job.org) == (job.queue, job.tag, job.org)
             assert known.is_waiting, f"handed out though it is {known.states(self.now)}"
             assert known.due_ms <= self.now, "handed out before its time"
-            for gate in ((job.queue, ""), (job.queue, job.org)):
-                assert not self.is_paused(gate), f"handed out though {gate} is paused"
             known.token, known.holder, known.loose = job.token, holder, False
             known.deliveries += 1
             assert job.deliveries == known.deliveries
-            in_flight = self.in_flight(job.queue, job.org)
-            assert in_flight <= self.caps.get((job.queue, job.org), UNCAPPED), "a cap was exceeded"
+            for gate in gates_of(known.queue, known.job):
+                assert not self.is_paused(gate), f"handed out though {gate} is closed"
+                assert self.in_flight(gate) <= self.caps.get(gate, UNCAPPED), (
+                    f"the cap of {gate} was exceeded"
+                )
 
-    def in_flight(self, queue: str, org: str) -> int:
-        return sum((job.queue, job.job.org) == (queue, org) for job in self.leased())
+    def in_flight(self, gate: Gate) -> int:
+        return sum(gate in gates_of(job.queue, job.job) for job in self.leased())
 
-    def is_paused(self, gate: tuple[str, str]) -> bool:
+    def is_paused(self, gate: Gate) -> bool:
         until_ms = self.paused.get(gate)
         return until_ms is not None and (until_ms == 0 or until_ms > self.now)
 
@@ -274,16 +299,18 @@ class Machine(RuleBasedStateMachine):
         task_id = self.any_task(number)
         assert self.store.release_job(task_id, now_ms=self.now) == self.model.release_job(task_id)
 
-    @rule(queue=st.sampled_from(QUEUES), org=st.sampled_from(("", *ORGS)), until=st.sampled_from((0, 3000)))
-    def pause(self, queue: str, org: str, until: int) -> None:
+    @rule(gate=st.sampled_from(GATES), until=st.sampled_from((0, 3000)))
+    def pause(self, gate: Gate, until: int) -> None:
         until_ms = until and self.now + until
-        self.store.pause(queue, org, until_ms=until_ms, now_ms=self.now)
-        self.paused[queue, org] = until_ms
+        kind, queue, name = gate
+        self.store.pause(queue, until_ms=until_ms, now_ms=self.now, **({kind: name} if name else {}))
+        self.paused[gate] = until_ms
 
-    @rule(queue=st.sampled_from(QUEUES), org=st.sampled_from(("", *ORGS)))
-    def resume(self, queue: str, org: str) -> None:
-        self.store.resume(queue, org, now_ms=self.now)
-        self.paused.pop((queue, org), None)
+    @rule(gate=st.sampled_from(GATES))
+    def resume(self, gate: Gate) -> None:
+        kind, queue, name = gate
+        self.store.resume(queue, now_ms=self.now, **({kind: name} if name else {}))
+        self.paused.pop(gate, None)
 
     @rule(
         queue=st.sampled_from(QUEUES),
@@ -291,11 +318,24 @@ class Machine(RuleBasedStateMachine):
         cap=st.sampled_from((None, 0, 1, 2)),
         weight=st.sampled_from((0.1, 1, 7)),
     )
-    def limit(self, queue: str, org: str, cap: int | None, weight: float) -> None:
+    def limit_org(self, queue: str, org: str, cap: int | None, weight: float) -> None:
         limits = Limits(weight=weight, max_in_flight=cap)
         self.store.set_limits(queue, {org: limits}, now_ms=self.now)
-        # An org whose cap was lowered may still hold what it had.
-        self.caps[queue, org] = UNCAPPED if cap is None else max(cap, self.in_flight(queue, org))
+        self.cap(("org", queue, org), cap)
+
+    @rule(queue=st.sampled_from(QUEUES), cap=st.sampled_from((None, 0, 1, 3)))
+    def limit_queue(self, queue: str, cap: int | None) -> None:
+        self.store.set_queue(queue, concurrency=cap, now_ms=self.now)
+        self.cap(("queue", queue, ""), cap)
+
+    @rule(cap=st.sampled_from((None, 0, 1, 2)))
+    def limit_resource(self, cap: int | None) -> None:
+        self.store.set_resources({"mail": ResourceLimits(max_in_flight=cap)}, now_ms=self.now)
+        self.cap(("resource", "", "mail"), cap)
+
+    def cap(self, gate: Gate, cap: int | None) -> None:
+        # Where a cap was lowered there may still be more in flight.
+        self.caps[gate] = UNCAPPED if cap is None else max(cap, self.in_flight(gate))
 
     @rule(queue=st.sampled_from(QUEUES))
     def purge(self, queue: str) -> None:
@@ -374,8 +414,10 @@ class Machine(RuleBasedStateMachine):
     def open_everything(self) -> None:
         for queue in QUEUES:
             self.store.set_limits(queue, dict.fromkeys(ORGS), now_ms=self.now)
-            for org in ("", *ORGS):
-                self.store.resume(queue, org, now_ms=self.now)
+            self.store.set_queue(queue, now_ms=self.now)
+        self.store.set_resources({"mail": None}, now_ms=self.now)
+        for gate in list(self.paused):
+            self.resume(gate)
         self.caps.clear()
         self.paused.clear()
         for job in self.leased():

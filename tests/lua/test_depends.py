@@ -370,6 +370,18 @@ def test_a_job_of_a_consumer_that_does_not_acknowledge_releases_its_children(wor
     assert world.one().tag == child.tag
 
 
+def test_a_clock_that_steps_back_does_not_keep_children_waiting(world: World) -> None:
+    world.beat()
+    [parent] = world.enqueue()
+    child = child_of(world, parent)
+    world.settle(world.one())
+    world.clock.now_ms -= 3_600_000
+
+    assert world.take() == [], "its timer lies in the future now"
+    world.beat()
+    assert world.one().tag == child.tag
+
+
 def test_a_job_may_wait_for_a_thousand_others(world: World) -> None:
     parents = world.enqueue(number=1000)
     after = tuple(parent.task_id for parent in parents)
