@@ -12,6 +12,9 @@ from queueops.engine.rules.gates import ResourceLimits
 from queueops.engine.rules.resources import pack_resource, unpack_resource
 from queueops.engine.types import Pause
 
+#: Resources whose limits one script call publishes.
+STEP = 500
+
 BreakerState = Literal["closed", "open", "half_open"]
 _STATES: Mapping[str, BreakerState] = {"": "closed", "open": "open", "half": "half_open"}
 
@@ -60,11 +63,14 @@ class ResourceVerbs:
         raise NotImplementedError
 
     def set_resources(self, limits: Mapping[str, ResourceLimits | None], now_ms: int | None = None) -> int:
-        """Publish limits by resource; ``None`` deletes. Returns how many changed."""
-        args: list[str] = []
-        for name, value in limits.items():
-            args += (name, "" if value is None else pack_resource(value))
-        return int(self._run("resources", _at(now_ms), *args)) if args else 0
+        """Publish limits by resource, :data:`STEP` a step; ``None`` deletes. Returns how many changed."""
+        changed, items = 0, list(limits.items())
+        for at in range(0, len(items), STEP):
+            args: list[str] = []
+            for name, value in items[at : at + STEP]:
+                args += (name, "" if value is None else pack_resource(value))
+            changed += int(self._run("resources", _at(now_ms), *args))
+        return changed
 
     def read_resources(self) -> dict[str, ResourceLimits]:
         """Return what is published, by resource; those without limits are left out."""
@@ -86,6 +92,14 @@ class ResourceVerbs:
         if gone := [name for name, lives in living.items() if not lives]:
             self.client.srem(known, *gone)
         return [name for name, lives in living.items() if lives]
+
+    def alarmed(self) -> list[str]:
+        """Return the resources whose breaker is not closed, without a script for each of the others."""
+        names = sorted(name.decode() for name in self.client.smembers(self.key("resources")))
+        pipeline = self.client.pipeline(transaction=False)
+        for name in names:
+            pipeline.hget(self.key("resource", resource=name), "state")
+        return [name for name, state in zip(names, pipeline.execute(), strict=True) if state]
 
     def panic(
         self, resource: str, *, until_ms: int = 0, by: str = "", reason: str = "", now_ms: int | None = None

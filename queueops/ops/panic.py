@@ -70,7 +70,7 @@ def status(resources: Iterable[str] | None = None) -> list[Status]:
         BrokerUnavailable: the broker does not answer.
     """
     with broker.store() as store:
-        names = store.resources() if resources is None else [named(name) for name in resources]
+        names = store.alarmed() if resources is None else [named(name) for name in resources]
         found = [status_of(store.resource_snapshot(name)) for name in names]
     return [one for one in found if one.state != "closed"] if resources is None else found
 
@@ -148,7 +148,7 @@ def history(resource: str, limit: int = 50) -> list[AuditEntry]:
 def watch(store: Store) -> int:
     """Note breakers that have opened by themselves in the audit log; return how many are new."""
     found = 0
-    for name in store.resources():
+    for name in store.alarmed():
         seen = store.resource_snapshot(name)
         since = at(seen.since_ms)
         if seen.breaker != "open" or seen.forced or since is None:

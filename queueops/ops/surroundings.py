@@ -11,7 +11,7 @@ from typing import Any
 
 from queueops.conf import config
 from queueops.engine.store import Store
-from queueops.ops import limits
+from queueops.ops import limits, resources
 from queueops.ops.collector import collect_all
 from queueops.transport.adoption import SUFFIXES, adopt
 
@@ -148,6 +148,13 @@ def _late(store: Store) -> Iterator[Finding]:
 
 
 def _drift(store: Store) -> Iterator[Finding]:
+    for difference in resources.drift(store):
+        yield Finding(
+            "limits differ",
+            f"The broker has other limits of the resource {difference.name} than rows and settings say.",
+            f"wanted {difference.wanted}, the broker has {difference.held}",
+            lambda: resources.reconcile(store),
+        )
     for one in limits.drift(store):
         yield Finding(
             "limits differ",

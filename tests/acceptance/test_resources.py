@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 from queueops.engine.rules.gates import Breaker, ResourceLimits
 from tests.support.polling import eventually, stays
+from tests.support.project import Project
 from tests.support.stack import Stack
 
 #: Short times, so that a test sees an opening and its end.
@@ -53,13 +55,23 @@ def test_a_cap_holds_over_two_workers_and_two_queues(stack: Stack) -> None:
     assert look(stack, "mail").in_flight == 0
 
 
-def test_a_tasks_rate_limit_holds_for_all_workers_together(stack: Stack) -> None:
-    for worker in [stack.start_worker(pool="threads", concurrency=4) for _ in range(2)]:
+#: Five a second for a task, as Celery's settings say it; here and not in the task, for only these tests.
+RATED: dict[str, Any] = {"task_annotations": {"ledger.run": {"rate_limit": "5/s"}}}
+
+
+def two_workers(stack: Stack) -> None:
+    env = {"LEDGER_CONF": json.dumps(RATED)}
+    for worker in [stack.start_worker(pool="threads", concurrency=4, env=env) for _ in range(2)]:
         worker.wait_ready()
-    assert look(stack, "task@ledger.rated").limits == ResourceLimits(300.0, 1), "a worker has published it"
+
+
+def test_a_tasks_rate_limit_holds_for_all_workers_together(stack: Stack) -> None:
+    two_workers(stack)
+    assert look(stack, "task@ledger.run").limits == ResourceLimits(300.0, 1), "a worker has published it"
+    publisher = stack.make_app(stack.broker.broker_url, **RATED)
     jobs = [f"rated-{n}" for n in range(12)]
     for job in jobs:
-        stack.enqueue("rated", job)
+        publisher.tasks["ledger.run"].apply_async((job,), queue="standard")
     stack.wait_ended(*jobs)
     begun = starts(stack, "rated")
     # Five a second, one at once: each two are 200 ms apart where they are claimed; the start may come later.
@@ -69,14 +81,13 @@ def test_a_tasks_rate_limit_holds_for_all_workers_together(stack: Stack) -> None
 
 
 def test_remote_control_changes_the_rate_for_all_workers(stack: Stack) -> None:
-    for worker in [stack.start_worker(pool="threads", concurrency=2) for _ in range(2)]:
-        worker.wait_ready()
+    two_workers(stack)
     for given, expected in (("100/s", ResourceLimits(6000.0, 1)), ("1/m", ResourceLimits(1.0, 1))):
-        assert told(stack, "ledger.rated", given) == [{"ok": "new rate limit set successfully"}] * 2
-        assert look(stack, "task@ledger.rated").limits == expected
-    assert all("give the task one" in answer["ok"] for answer in told(stack, "ledger.run", "5/s"))
-    assert [list(answer) for answer in told(stack, "ledger.rated", "often")] == [["error"]] * 2
-    assert look(stack, "task@ledger.rated").limits == ResourceLimits(1.0, 1)
+        assert told(stack, "ledger.run", given) == [{"ok": "new rate limit set successfully"}] * 2
+        assert look(stack, "task@ledger.run").limits == expected
+    assert all("give the task one" in answer["ok"] for answer in told(stack, "ledger.hold", "5/s"))
+    assert [list(answer) for answer in told(stack, "ledger.run", "often")] == [["error"]] * 2
+    assert look(stack, "task@ledger.run").limits == ResourceLimits(1.0, 1)
 
 
 def told(stack: Stack, task: str, rate: str) -> list[dict[str, str]]:
@@ -187,3 +198,36 @@ def test_a_new_worker_does_not_forget_what_is_open(stack: Stack) -> None:
     with stack.store() as store:
         assert store.panic_off("mail") is True
     stack.wait_ended("mail-1")
+
+
+def test_in_a_django_project_rows_are_published_and_a_breakers_opening_is_in_the_audit_log(
+    project: Project, stack: Stack
+) -> None:
+    settings = """
+        from queueops.ops import broker, panic, resources
+        from queueops.ops.permissions import Actor
+        limits = {"breaker": True, "min_calls": 3, "max_in_flight": 2}
+        resources.set_limit(Actor.shell("maria"), "mail", limits)
+        with broker.store() as store:
+            answer = [str(store.read_resources()["mail"].max_in_flight), len(resources.drift(store))]
+    """
+    assert project.python(settings) == ["2", 0]
+    # Given a broker that has lost its limits, the first worker brings them back.
+    with stack.store() as store:
+        store.set_resources({"mail": None})
+    project.worker(pool="threads", concurrency=4)
+    wanted = ResourceLimits(max_in_flight=2, breaker=Breaker(min_calls=3))
+    eventually(lambda: look(stack, "mail").limits == wanted, within=5, what="the row's limits")
+    stack.ledger.break_down("mail")
+    for n in range(6):
+        stack.enqueue("use", f"mail-{n}", "mail", resource="mail")
+    eventually(lambda: look(stack, "mail").breaker == "open", within=15)
+    told = """
+        from queueops.ops import panic
+        answer = [[e.verb, e.who, e.parameters["reason"], e.result_count] for e in panic.history("mail")]
+    """
+    history = eventually(lambda: project.python(told), within=25, what="an entry in the audit log")
+    [[verb, who, reason, held]] = history
+    assert (verb, who) == ("panic", "breaker")
+    assert reason.endswith("calls failed")
+    assert held >= 1

@@ -181,10 +181,3 @@ def use(self: Task, job: str, thing: str, seconds: float = 0.0) -> None:
         time.sleep(seconds)
         if ledger().is_broken(thing):
             raise Refused(f"{thing} is broken")
-
-
-@shared_task(bind=True, name="ledger.rated", rate_limit="5/s")
-def rated(self: Task, job: str) -> None:
-    """A task with a rate of Celery's kind."""
-    with recorded(self, job):
-        pass

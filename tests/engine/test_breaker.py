@@ -201,3 +201,16 @@ def test_a_retry_that_counts_as_a_failure_feeds_it(world: World) -> None:
         assert world.store.enqueue(QUEUE, [retry], now_ms=world.now) == ["ready"]
 
     assert look(world).breaker == "open"
+
+
+def test_resources_that_are_not_closed_are_found_without_a_look_at_the_others(world: World) -> None:
+    for n in range(9):
+        world.store.set_resources({f"calm{n}": ResourceLimits(breaker=BREAKER)}, now_ms=world.now)
+    ready(world)
+    assert world.store.alarmed() == []
+    trip(world)
+    world.store.panic("pay", by="maria", now_ms=world.now)
+
+    assert world.store.alarmed() == ["mail", "pay"]
+    world.store.panic_off("pay", now_ms=world.now)
+    assert world.store.alarmed() == ["mail"]

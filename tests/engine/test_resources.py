@@ -248,3 +248,24 @@ def test_a_purge_also_takes_what_waits_for_a_closed_resource(world: World) -> No
 
     assert world.store.purge(QUEUE, now_ms=world.now) == 5
     check(world)
+
+
+def test_thousands_of_resources_are_published_in_steps_and_names_that_were_dropped_come_back(
+    world: World,
+) -> None:
+    limits = {f"hook.{n}": ResourceLimits(max_in_flight=2) for n in range(1_200)}
+    assert world.store.set_resources(limits, now_ms=world.now) == 1_200
+    assert world.store.read_resources() == limits
+    world.client.delete(world.store.key("resources"))
+    assert world.store.read_resources() == {}
+    assert world.store.set_resources(limits, now_ms=world.now) == 0, "the limits themselves are there"
+    assert world.store.read_resources() == limits
+
+
+def test_orgs_that_come_first_for_a_resource_are_counted(world: World) -> None:
+    for org, number in (("acme", 3), ("globex", 1), ("initech", 2)):
+        world.enqueue(org, number=number, resource="mail")
+        world.enqueue(org, resource="pay")
+    assert world.store.resource_orgs(QUEUE, "mail") == {"acme": 3, "globex": 1, "initech": 2}
+    assert len(world.store.resource_orgs(QUEUE, "mail", limit=2)) == 2
+    assert world.store.resource_orgs(QUEUE, "unknown") == {}

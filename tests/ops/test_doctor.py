@@ -10,9 +10,10 @@ from celery import Celery
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
+from queueops.engine.rules.gates import ResourceLimits
 from queueops.engine.store import Store
 from queueops.engine.types import Settlement
-from queueops.models import AuditEntry, OrgLimit
+from queueops.models import AuditEntry, OrgLimit, Resource
 from queueops.ops import broker, doctor
 from queueops.ops.permissions import Actor
 from tests.support import letters
@@ -97,6 +98,16 @@ def test_limits_that_the_broker_lost(app: Celery, store: Store) -> None:
     assert "acme" in report.findings[0].proof
     assert doctor.repair(ACTOR).after.healthy
     assert store.read_limits("bulk")["acme"].rpm == 60
+
+
+def test_limits_of_a_resource_that_the_broker_lost(app: Celery, store: Store) -> None:
+    Resource.objects.create(name="whatsapp", max_in_flight=3)
+    store.set_resources({"whatsapp": None, "unknown": ResourceLimits(max_in_flight=1)})
+    report = doctor.examine(ACTOR)
+    assert kinds(report) == ["limits differ", "limits differ"]
+    assert "whatsapp" in " ".join(finding.text for finding in report.findings)
+    assert doctor.repair(ACTOR).after.healthy
+    assert store.read_resources() == {"whatsapp": ResourceLimits(max_in_flight=3)}
 
 
 def test_dead_letters_that_nobody_collects_and_leases_that_nobody_ends(app: Celery, store: Store) -> None:

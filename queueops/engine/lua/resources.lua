@@ -15,13 +15,13 @@ now.drainable()
 for i = 2, #ARGV, 2 do
   local name, settings = ARGV[i], ARGV[i + 1]
   local hash = key.resource(name)
+  if settings ~= '' then redis.call('SADD', key.resources(), name) end -- also when a list of names has dropped it
   if (redis.call('HGET', hash, '=') or '') ~= settings then
     changed = changed + 1
     if settings == '' then
       redis.call('HDEL', hash, '=')
     else
       redis.call('HSET', hash, '=', settings)
-      redis.call('SADD', key.resources(), name)
     end
     local rules = state.resource_rules()
     local r = rules.of(name)
