@@ -101,6 +101,11 @@ class JobVerbs:
         text = self.client.get(self.key("job", queue=queue, tag=tag))
         return None if text is None else unpack(text.decode())[1]
 
+    def existing(self) -> dict[str, int]:
+        """Return how many publishes of each task were answered by the job that had their unique key."""
+        counts = self.client.hgetall(self.key("existing"))
+        return {task.decode(): int(count) for task, count in counts.items()}
+
     def living(self, task_ids: Sequence[str]) -> set[str]:
         """Return those of these tasks whose jobs wait or run."""
         if not task_ids:

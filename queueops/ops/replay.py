@@ -14,10 +14,10 @@ from queueops.conf import config
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.engine.store import Store
-from queueops.errors import PublishError, ReplayRefused
+from queueops.errors import InvalidMessage, PublishError, ReplayRefused
 from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import audit, messages
-from queueops.transport.messages import to_job
+from queueops.transport.messages import linked, to_job
 
 __all__ = ["Arguments", "Batch", "Refusal", "job_of", "replay_batch"]
 
@@ -109,7 +109,7 @@ def job_of(letter: DeadLetter, arguments: Arguments | None = None) -> tuple[NewJ
 
 def _as_it_is(letter: DeadLetter) -> NewJob:
     """The job of a message that nobody could run: byte by byte, under what its head said of it."""
-    return NewJob(
+    job = NewJob(
         tag=_tag(letter),
         task_id=letter.task_id,
         task=letter.task,
@@ -119,6 +119,11 @@ def _as_it_is(letter: DeadLetter) -> NewJob:
         first_ms=round(letter.first_enqueued_at.timestamp() * 1000) if letter.first_enqueued_at else 0,
         repeated=True,
     )
+    try:
+        own = messages.read(letter.raw_message).own
+        return linked(job, {name: own[name] for name in ("unique", "unique_for", "keep") if name in own})
+    except InvalidMessage:
+        return job  # what cannot be read has no unique key to take again
 
 
 def _tag(letter: DeadLetter) -> str:

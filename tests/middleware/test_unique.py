@@ -128,6 +128,7 @@ def test_eight_publishers_at_once_make_one_job(bench: Bench, task: Any) -> None:
     assert len(ids) == 1
     assert bench.store.queue_snapshot("standard").ready == 1
     assert bench.store.queue_snapshot("standard").totals["existing"] == 199
+    assert bench.store.existing() == {task.name: 199}
 
 
 def test_a_publish_that_is_tried_again_is_not_a_second_one(valkey: Valkey) -> None:

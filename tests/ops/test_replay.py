@@ -337,3 +337,23 @@ def test_a_message_that_is_no_text_is_replayed_byte_by_byte(app: Celery, store: 
     job = letters.claim(store)
     kept = store.client.get(store.key("job", queue="standard", tag=job.tag))
     assert kept.partition(b"\n")[2] == alien
+
+
+def test_a_replay_takes_its_unique_key_again_or_says_who_has_it(app: Celery, store: Store) -> None:
+    for reason in ("failed", "unknown_task"):
+        letters.publish(app, 1, unique_key="a", task=f"shop.{reason}")
+        letters.die(store, reason=reason)
+        dead_letters.collect(store)
+        letter = DeadLetter.objects.latest("pk")
+        # A dead job has given its key up
+        holder = letters.publish(app, 2, unique_key="a", task=f"shop.{reason}")
+        done = dead_letters.replay(ACTOR, [letter.pk])
+        assert (done.count, done.refused) == (0, 1)
+        assert holder in done.refusals[0].reason
+        letter.refresh_from_db()
+        assert letter.status == "parked"
+        # until the other one has ended.
+        assert store.settle([Settlement(letters.claim(store).token, "succeeded")]) == ["settled"]
+        assert dead_letters.replay(ACTOR, [letter.pk]).count == 1
+        assert letters.publish(app, 3, unique_key="a", task=f"shop.{reason}") == letter.task_id
+        assert store.settle([Settlement(letters.claim(store).token, "succeeded")]) == ["settled"]
