@@ -46,8 +46,22 @@ class Recorder:
 recorder = Recorder()
 
 
+def event(number: int) -> dict[str, Any]:
+    """What a job of a real project is given: a few hundred bytes of JSON."""
+    lines = [{"sku": f"SKU-{number + n:06}", "quantity": n, "price": "19.90"} for n in (1, 2, 3)]
+    customer = {"id": number, "email": f"customer{number}@example.com", "country": "DE"}
+    order = {
+        "id": 100_000 + number,
+        "customer": customer,
+        "lines": lines,
+        "total": "119.40",
+        "currency": "EUR",
+    }
+    return {"id": f"evt_{number:012}", "type": "order.paid", "at": "2026-11-22T05:00:00Z", "data": order}
+
+
 def register(app: Celery) -> tuple[Task, Task]:
-    """Register both jobs on the app; return (noop, nap)."""
+    """Register the jobs on the app; return (noop, nap), which `deliver` is none of: no worker runs it."""
 
     @app.task(name="bench.noop")
     def noop(number: int) -> None:
@@ -61,5 +75,9 @@ def register(app: Celery) -> tuple[Task, Task]:
         end = time.monotonic()
         claimed_ms = (self.request.delivery_info or {}).get("claimed_ms", 0)
         recorder.add([org, sent, start, end, claimed_ms, os.getpid()])
+
+    @app.task(name="bench.deliver")
+    def deliver(endpoint: int, event: dict[str, Any]) -> None:
+        """Wait in the broker."""
 
     return noop, nap

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from celery import Celery
 
 import queueops
-from bench.apps.jobs import QUEUE, register
+from bench.apps.jobs import QUEUE, event, register
 
 app = Celery("bench", broker=f"queueops://{os.environ['BENCH_BROKER']}")
 app.conf.update(task_ignore_result=True, task_default_queue=QUEUE)
@@ -20,6 +20,18 @@ def enqueue(count: int) -> None:
     """Enqueue no-op jobs one at a time."""
     for number in range(count):
         noop.delay(number)
+
+
+def enqueue_events(count: int) -> None:
+    """Enqueue jobs of a realistic size one at a time, for 200 orgs in turn."""
+    deliver = app.tasks["bench.deliver"]
+    for number in range(count):
+        deliver.apply_async((number % 200, event(number)), org=f"org{number % 200}")
+
+
+def schedule(count: int) -> None:
+    """Enqueue no-op jobs that are due in an hour."""
+    queueops.enqueue_many(noop, (queueops.Item(args=(n,)) for n in range(count)), countdown=3600)
 
 
 def enqueue_many(count: int) -> None:

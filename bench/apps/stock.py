@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import redis
 from celery import Celery
 
-from bench.apps.jobs import QUEUE, register
+from bench.apps.jobs import QUEUE, event, register
 
 app = Celery("bench", broker=f"redis://{os.environ['BENCH_BROKER']}")
 app.conf.update(
@@ -27,6 +27,13 @@ def enqueue(count: int) -> None:
     """Enqueue no-op jobs one at a time."""
     for number in range(count):
         noop.delay(number)
+
+
+def enqueue_events(count: int) -> None:
+    """Enqueue jobs of a realistic size one at a time."""
+    deliver = app.tasks["bench.deliver"]
+    for number in range(count):
+        deliver.apply_async((number % 200, event(number)))
 
 
 def send(org: str, sent: float, seconds: float) -> None:

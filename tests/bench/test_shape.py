@@ -19,6 +19,7 @@ FIGURES = {
     "enqueue": {"delay_vs_celery", "enqueue_many_vs_celery"},
     "scale": {"many_orgs_vs_few", "throttled_orgs_vs_open", "closed_resource_vs_open"},
     "features": FEATURES,
+    "memory": {"bytes_per_job_vs_celery", "worker_growth_mb_million_scheduled"},
     "fairness": {
         "quiet_slowdown",
         "quiet_slowdown_shared",
@@ -52,7 +53,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(LIMIT_SECONDS)
 @pytest.mark.parametrize(
-    "name", ["run", "enqueue", "scale", pytest.param("fairness", marks=pytest.mark.slow)]
+    "name", ["run", "enqueue", "scale", "memory", pytest.param("fairness", marks=pytest.mark.slow)]
 )
 def test_prints_one_object_with_every_figure_measured(name: str) -> None:
     done = bench(name, "--json", "--quick", "--rounds", "1")

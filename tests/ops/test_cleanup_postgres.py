@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from queueops.models import DeadLetter
@@ -77,14 +77,19 @@ class Slowest:
 def test_no_statement_takes_a_second_and_inserts_go_on_beside_it(many: None, valkey: Valkey) -> None:
     from django_celery_results.models import TaskResult
 
-    slowest, stop, waits = Slowest(), threading.Event(), []
+    slowest, stop, waits, refused = Slowest(), threading.Event(), [], []
 
     def insert() -> None:
         try:
+            with connection.cursor() as cursor:
+                # Not by the clock: a machine that is busy lets an insert wait for the processor too.
+                cursor.execute("SET lock_timeout = '1s'")
             while not stop.is_set():
                 started = time.monotonic()
                 TaskResult.objects.create(task_id=f"new-{len(waits)}", status="SUCCESS")
                 waits.append(time.monotonic() - started)
+        except DatabaseError as error:
+            refused.append(error)
         finally:
             connection.close()
 
@@ -102,5 +107,6 @@ def test_no_statement_takes_a_second_and_inserts_go_on_beside_it(many: None, val
     assert cleaned.by_table == {"results": RESULTS, "dead letters": LETTERS, "audit entries": ENTRIES}
     assert TaskResult.objects.count() == YOUNG + len(waits)
     assert slowest.seconds < 1.0, slowest.text[:200]
-    assert len(waits) > 20 and max(waits) < 1.0, "an insert waited"
+    assert not refused, "an insert waited for a lock"
+    assert len(waits) > 20
     print(f"longest statement {slowest.seconds:.2f} s, longest insert {max(waits):.2f} s of {len(waits)}")
