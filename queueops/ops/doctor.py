@@ -38,6 +38,7 @@ _MEANING = {
     "number of active orgs": "The active orgs of queue {what} are counted wrong.",
     "active orgs of a resource": "The orgs that are active for resource {what} alone are counted wrong.",
     "depth list": "The list {what}, whose length others read as the depth, has a wrong length.",
+    "jobs put aside": "Jobs of {what} were put aside while it was paused, and nothing would bring them back.",
     "unlisted process": "Leases of {what} would never be ended.",
     "place of a job": "Job {what} stands nowhere, or in two places.",
     "index of jobs": "The index of task ids and the jobs do not agree: {what}.",
@@ -78,7 +79,8 @@ def examine(actor: Actor, *, thorough: bool = False) -> Report:
     """Look at everything; change nothing. A broker at work shows no difference that is none.
 
     Args:
-        thorough: look at every job; otherwise at the first 20,000.
+        thorough: look at every job, not at the first 20,000 only, and add up queues of more than some
+            thousand orgs; that holds the broker for some 20 us an org.
 
     Raises:
         PermissionDenied: the actor may not see jobs.
@@ -135,11 +137,11 @@ class _Look:
         if limit is not None and self.jobs >= limit:
             self.left_out.append(f"jobs beyond the first {limit:,}: ask for a thorough look")
         for queue in store.queues():
-            found, orgs = store.check_queue(queue, repair=mend)
+            found, orgs, summed = store.check_queue(queue, thorough=thorough, repair=mend)
             yield from found
-            if orgs < 0:
-                self.left_out.append(f"the numbers of {queue}: it has too many orgs for one look")
-            self.orgs += max(0, orgs)
+            if not summed:
+                self.left_out.append(f"the sums of {queue}: it has many orgs; ask for a thorough look")
+            self.orgs += orgs
 
 
 def _look(store: Store, thorough: bool, *, mend: bool) -> list[Difference]:

@@ -62,8 +62,9 @@ def _by_work(job: JobSnapshot) -> Estimate:
     )
     if job.cap is not None and job.cap < mine:
         mine, told = float(job.cap), f"{job.cap} of {slots:g} slots by its cap"
-    if job.resource_cap is not None and job.resource_cap < mine:
-        mine, told = float(job.resource_cap), f"at most {job.resource_cap} slots by the cap of its resource"
+    if job.resource_cap is not None and job.resource_cap / _sharers(job) < mine:
+        mine = job.resource_cap / _sharers(job)
+        told = f"{_of_resource(job)} the {job.resource_cap} slots of its resource"
     before = (job.place or 0) + job.before_elsewhere
     mean_ms = _UNKNOWN_MS if job.mean_ms is None else job.mean_ms
     # Where all of its org's slots are taken, one of them has to be freed even for the first job of the lane.
@@ -76,10 +77,23 @@ def _by_work(job: JobSnapshot) -> Estimate:
 
 def _by_rate(job: JobSnapshot, rate: Rate) -> Estimate:
     before = (job.place or 0) + job.before_elsewhere
-    missing = max(0, before + 1 - rate.left)
-    whose = "its org" if rate.gate == "org_rate" else "its resource, shared by all orgs,"
-    told = f"{whose} starts {60_000_000 / rate.interval_us:,.4g} a minute"
+    told = f"starts {60_000_000 / rate.interval_us:,.4g} a minute"
+    if rate.gate == "org_rate":
+        missing = max(0, before + 1 - rate.left)
+        return Estimate(missing * rate.interval_us / 1e6, f"{_jobs(before)}, its org {told}")
+    # The orgs that wait for the resource take turns.
+    missing = max(0, (before + 1) * _sharers(job) - rate.left)
+    told = f"its org gets {_of_resource(job)} its resource's turns; that {told}"
     return Estimate(missing * rate.interval_us / 1e6, f"{_jobs(before)}, {told}")
+
+
+def _sharers(job: JobSnapshot) -> int:
+    """Orgs that wait for the resource of the job, its own among them."""
+    return max(1, (job.ring_size or 0) + (1 if job.ring_place is None else 0))
+
+
+def _of_resource(job: JobSnapshot) -> str:
+    return f"1/{_sharers(job)} of" if _sharers(job) > 1 else "all"
 
 
 def _by_gates(job: JobSnapshot) -> list[Estimate]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from queueops.conf import config
 from queueops.engine.store import Store
+from queueops.models import OutboxEntry
 from queueops.ops import limits, resources
 from queueops.ops.collector import collect_all
 from queueops.transport.adoption import SUFFIXES, adopt
@@ -54,6 +55,7 @@ def find(store: Store) -> Iterator[Finding]:
     yield from _queues(store)
     yield from _late(store)
     yield from _drift(store)
+    yield from _outbox()
 
 
 def _server(store: Store) -> Iterator[Finding]:
@@ -161,4 +163,13 @@ def _drift(store: Store) -> Iterator[Finding]:
             f"The broker has other limits of {one.org or 'all orgs'} in {one.queue} than the rows say.",
             f"{one.org}: the rows say {one.wanted}, the broker has {one.held}",
             lambda: limits.reconcile(store),
+        )
+
+
+def _outbox() -> Iterator[Finding]:
+    if refused := OutboxEntry.objects.refused().count():
+        yield Finding(
+            "outbox",
+            "The broker has refused jobs that were enqueued in a transaction. Retry or discard them.",
+            f"{refused:,} rows of the outbox are refused",
         )

@@ -27,7 +27,7 @@ def test_a_busy_broker_shows_nothing(stack: Stack) -> None:
                     name, *args, org=f"org-{sent % 9}", **options, retry_policy={"base_seconds": 0.3}
                 )
                 sent += 1
-            found, orgs = store.check_queue("standard")
+            found, orgs, _ = store.check_queue("standard")
             leases, _ = store.check_leases()
             jobs, _ = store.check_jobs()
             assert not found + leases + jobs

@@ -9,11 +9,12 @@ import pytest
 from celery import Celery
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 
 from queueops.engine.rules.gates import ResourceLimits
 from queueops.engine.store import Store
 from queueops.engine.types import Settlement
-from queueops.models import AuditEntry, OrgLimit, Resource
+from queueops.models import AuditEntry, OrgLimit, OutboxEntry, Resource
 from queueops.ops import broker, doctor
 from queueops.ops.permissions import Actor
 from tests.support import letters
@@ -98,6 +99,18 @@ def test_limits_that_the_broker_lost(app: Celery, store: Store) -> None:
     assert "acme" in report.findings[0].proof
     assert doctor.repair(ACTOR).after.healthy
     assert store.read_limits("bulk")["acme"].rpm == 60
+
+
+def test_rows_of_the_outbox_that_wait_for_a_person(app: Celery, store: Store) -> None:
+    OutboxEntry.objects.create(
+        queue="bulk", org="acme", task="t", task_id="x", head={}, message="", refused_at=timezone.now()
+    )
+    [finding] = doctor.examine(ACTOR).findings
+    assert (finding.kind, finding.proof, finding.mendable) == (
+        "outbox",
+        "1 rows of the outbox are refused",
+        False,
+    )
 
 
 def test_limits_of_a_resource_that_the_broker_lost(app: Celery, store: Store) -> None:

@@ -1,9 +1,10 @@
 -- doctor: compare the numbers of a queue with what they count, and on request set them right.
 -- KEYS    1 prefix
--- ARGV    1 now_ms ('' = Redis TIME)   2 'check' | 'repair'   3 queue   4 number of processes that follow
---         then names of processes, and then orgs to look at besides those that the queue knows, 'org' or 'org TAB resource'
+-- ARGV    1 now_ms ('' = Redis TIME)   2 'check' | 'repair'   3 queue   4 'all' | 'some' (the given orgs, and no sums)
+--         5 number of processes   6 number of tasks   then names of processes that have leases, tasks with jobs put
+--         aside, and orgs to look at besides those that the queue knows, as 'org' or 'org TAB resource'
 -- RETURNS number of orgs looked at, then 4 a finding: kind, of what, as it should be, as it is; -1 alone: too many orgs
--- COST    O(orgs + leases): some 5 us each; at most 20,000 orgs
+-- COST    O(orgs + leases), some 20 us an org; at most 20,000
 -- KEEPS   no job moves; all of it is seen at one moment, so a busy queue shows no difference that is none
 
 --- @include "lib/clock"
@@ -13,14 +14,14 @@
 --- @include "lib/record"
 
 local ORGS_A_CALL = 20000
-local FOREIGN_LOOKED_AT = 10000
 
 now.set(ARGV[1])
-local repair, queue, processes = ARGV[2] == 'repair', ARGV[3], tonumber(ARGV[4])
+local repair, queue, all, processes, tasks = ARGV[2] == 'repair', ARGV[3], ARGV[4] == 'all', tonumber(ARGV[5]), tonumber(ARGV[6])
 local q = state.queue(queue)
 local out, changed = { 0 }, false
 local orgs, number = {}, 0  -- name -> resources that may have a lane
-local in_flight, leases = {}, 0  -- by org, and in all
+local in_flight = {} -- by org
+local sums = { leases = 0, depth = 0, scheduled = 0, waiting = 0, W = 0, A = 0 }
 
 local function text(value) return type(value) == 'number' and string.format('%.14g', value) or value or '' end
 
@@ -44,16 +45,16 @@ local function count_leases()
     for _, line in ipairs(redis.call('HVALS', key.held(holder))) do
       local l = record.read(line)
       if l.queue == queue then
-        leases, in_flight[l.org] = leases + 1, (in_flight[l.org] or 0) + 1
-        look_at(l.org)
+        sums.leases, in_flight[l.org] = sums.leases + 1, (in_flight[l.org] or 0) + 1
+        if all then look_at(l.org) end
       end
     end
   end
   for _, holder in ipairs(redis.call('ZRANGE', key.holders(), 0, -1)) do count(holder) end
-  for i = 5, 4 + processes do count(ARGV[i]) end
+  for i = 7, 6 + processes do count(ARGV[i]) end
 end
 
-local function collect_orgs() -- those that the queue can reach, and those that only the caller has found
+local function reachable_orgs() -- those that the queue can reach
   local known = {} -- resources whose ring may hold somebody
   for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, -1)) do known[resource] = true end
   for _, entry in ipairs(redis.call('ZRANGE', key.timers(queue), 0, -1)) do
@@ -63,13 +64,15 @@ local function collect_orgs() -- those that the queue can reach, and those that 
   for resource in pairs(known) do
     for _, org in ipairs(redis.call('ZRANGE', key.ring(queue, resource), 0, -1)) do look_at(org, resource) end
   end
-  for i = 5 + processes, #ARGV do
+end
+
+local function given_orgs() -- those that only the caller has found
+  for i = 7 + processes + tasks, #ARGV do
     local org, resource = ARGV[i]:match('^([^\t]*)\t?(.*)$')
     look_at(org, ARGV[i]:find('\t', 1, true) and resource or nil)
   end
 end
 
-local sums = { depth = 0, scheduled = 0, waiting = 0, W = 0, A = 0 }
 local of_resource = {} -- weight and number of the orgs that are active for one resource alone
 local function rules_of(resource) return state.resource_rules().of(resource) end
 local function is_out(resource) -- a gate of the resource holds its ring
@@ -166,7 +169,7 @@ local function check_ring(resource) -- with somebody in it it is among the open 
   local head = tonumber(redis.call('ZRANGE', key.ring(queue, resource), 0, 0, 'WITHSCORES')[2])
   local bound = tonumber(redis.call('ZSCORE', key.rings(queue), resource))
   local alone = of_resource[resource] or { W = 0, A = 0 }
-  if resource ~= '' then
+  if resource ~= '' and all then
     check_sum(resource, 'W', alone.W)
     check_sum(resource, 'A', alone.A)
   end
@@ -211,31 +214,19 @@ local function check_total(kind, field, wanted)
   end
 end
 
-local function check_depth()
-  for task in (q.has_tasks or ''):gmatch('([^\t]+)\t') do
-    sums.depth = sums.depth + redis.call('ZCARD', key.aside(queue, task)) -- ready, and put aside
-  end
-  local found = redis.call('LLEN', key.depth(queue)) - foreign()
-  if found == sums.depth or not differs('depth list', queue, sums.depth, found) then return end
-  if found > sums.depth then redis.call('LREM', key.depth(queue), sums.depth - found, '') end
-  for start = found, sums.depth - 1, 1000 do
-    local empty = {}
-    for i = 1, math.min(1000, sums.depth - start) do empty[i] = '' end
-    redis.call('RPUSH', key.depth(queue), unpack(empty))
-  end
-end
-
 count_leases()
-collect_orgs()
+if all then reachable_orgs() end
+given_orgs()
 if number > ORGS_A_CALL then return { -1 } end
 out[1] = number
 for name, may_have in pairs(orgs) do check_org(name, may_have) end
 check_all_rings()
-check_total('slots of the queue', 'n', leases)
-check_total('scheduled jobs', 'scheduled', sums.scheduled)
-check_total('orgs with ready jobs', 'o', sums.waiting)
-check_total('number of active orgs', 'A', sums.A)
-check_total('weight of active orgs', 'W', sums.W)
-check_depth()
+if changed then bells.ring(queue) end
+if not all then return out end
+--- @include "lib/totals"
+local asides = {}
+for i = 7 + processes, 6 + processes + tasks do asides[#asides + 1] = ARGV[i] end
+totals.check_asides(q, sums, asides, differs)
+totals.check(q, sums, differs)
 if changed then bells.ring(queue) end
 return out
