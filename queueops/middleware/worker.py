@@ -35,6 +35,8 @@ class Chore:
     seconds: float
     run: Callable[[Store], Any]
     due: float = field(default=0.0)
+    #: The class of what it failed with last; empty after a success.
+    failed: str = ""
 
 
 class Chores:
@@ -64,8 +66,14 @@ class Chores:
                 pass
             try:
                 chore.run(store)
-            except Exception:
-                logger.exception("Chore %s failed; it is tried again in %g s", chore.name, chore.seconds)
+                if chore.failed:
+                    chore.failed = ""
+                    logger.info("Chore %s works again", chore.name)
+            except Exception as error:
+                # Once: a database that is away for an hour would fill the log with tracebacks.
+                if chore.failed != type(error).__name__:
+                    chore.failed = type(error).__name__
+                    logger.exception("Chore %s failed; it is tried every %g s", chore.name, chore.seconds)
             finally:
                 # Held until it is due again, or fifty workers would each do it at every interval.
                 store.client.pexpire(lock, max(1, int(chore.seconds * 900)))
