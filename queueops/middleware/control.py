@@ -9,6 +9,7 @@ from celery import Celery
 from celery.app.control import TERM_SIGNAME
 from celery.app.control import Control as CeleryControl
 from celery.app.task import Context
+from celery.backends.base import DisabledBackend
 from celery.utils.log import get_logger
 from kombu.exceptions import OperationalError
 from kombu.utils.functional import maybe_list
@@ -89,7 +90,7 @@ def cancel(
 
 def _cancel_one(app: Celery, store: Store, task_id: str, stop: bool) -> str:
     # Read before, since a cancelled job leaves nothing behind.
-    text = store.message_of(task_id)
+    text = None if isinstance(app.backend, DisabledBackend) else store.message_of(task_id)
     word = store.cancel(task_id, stop=stop)
     if word == "cancelled" and text is not None:
         _mark_revoked(app, task_id, text)

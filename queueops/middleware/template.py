@@ -15,7 +15,7 @@ from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.priority import patience_ms
 from queueops.errors import PayloadTooLarge
 from queueops.middleware.chain import Envelope
-from queueops.transport.messages import LINKS, linked, to_job
+from queueops.transport.messages import links, to_job
 
 __all__ = ["Template"]
 
@@ -95,7 +95,7 @@ class Template:
         # The text is ASCII: every part was written by a JSON encoder or is base64.
         if len(text) > self._limit:
             raise PayloadTooLarge(len(text), self._limit)
-        job = NewJob(
+        return NewJob(
             tag=tag,
             task_id=envelope.task_id,
             task=base.task,
@@ -111,8 +111,8 @@ class Template:
             first_ms=header["first"],
             attempt=base.attempt,
             replicas=header.get("durable", 0),
+            **links(header),
         )
-        return job if LINKS.isdisjoint(header) else linked(job, header)
 
     def _body(self, envelope: Envelope) -> str:
         if self._plain:

@@ -17,7 +17,7 @@ from queueops.engine.store import Store
 from queueops.errors import InvalidMessage, PublishError, ReplayRefused
 from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import audit, messages
-from queueops.transport.messages import linked, to_job
+from queueops.transport.messages import links, to_job
 
 __all__ = ["Arguments", "Batch", "Refusal", "job_of", "replay_batch"]
 
@@ -120,8 +120,7 @@ def _as_it_is(letter: DeadLetter) -> NewJob:
         repeated=True,
     )
     try:
-        own = messages.read(letter.raw_message).own
-        return linked(job, {name: own[name] for name in ("unique", "unique_for", "keep") if name in own})
+        return replace(job, **{**links(messages.read(letter.raw_message).own), "after": ()})
     except InvalidMessage:
         return job  # what cannot be read has no unique key to take again
 

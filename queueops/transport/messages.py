@@ -101,26 +101,24 @@ def _is_limit(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
 
 
-def linked(job: NewJob, header: Mapping[str, Any]) -> NewJob:
-    """Return ``job`` with what ``header`` says of other jobs; another attempt keeps what the first one got.
+def links(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a job that say what it has to do with other jobs; most have none.
 
     Raises :class:`InvalidMessage` for a header that our publish path has not written.
     """
+    if LINKS.isdisjoint(header):
+        return {}
+    after, unique = header.get("after") or (), header.get("unique") or ""
     try:
-        keep_ms = int(header.get("keep") or 0)
-        if job.supersedes or job.attempt:
-            return replace(job, keep_ms=keep_ms)
-        after, unique = header.get("after") or (), header.get("unique") or ""
         if not (isinstance(unique, str) and isinstance(after, list | tuple) and all(map(_is_id, after))):
             raise ValueError("after is a list of task ids, unique a text")
-        return replace(
-            job,
-            after=tuple(after),
-            cancel_with_parent=bool(header.get("cancel_with_parent")),
-            keep_ms=keep_ms,
-            unique=unique,
-            unique_ms=int(header.get("unique_for") or 0),
-        )
+        return {
+            "after": tuple(after),
+            "cancel_with_parent": bool(header.get("cancel_with_parent")),
+            "keep_ms": int(header.get("keep") or 0),
+            "unique": unique,
+            "unique_ms": int(header.get("unique_for") or 0),
+        }
     except (TypeError, ValueError) as error:
         raise InvalidMessage(f"The queueops header is refused: {error}.") from error
 
@@ -190,10 +188,10 @@ def to_job(message: dict[str, Any], *, limit: int, repeated: bool = False) -> Ne
         supersedes=supersedes,
         counts_as_failure=failed,
         replicas=int(meta.get("durable") or 0),
+        # Another attempt keeps in the broker what the first one got.
+        **({} if supersedes or headers.get("retries") else links(meta)),
     )
-    if supersedes:
-        job = with_end_of_attempt(job, meta.get("attempts"))
-    return job if LINKS.isdisjoint(meta) else linked(job, meta)
+    return with_end_of_attempt(job, meta.get("attempts")) if supersedes else job
 
 
 def to_message(job: Leased) -> dict[str, Any]:
