@@ -6,13 +6,6 @@ local MINUTES_KEPT, HOURS_KEPT, SLOWEST_KEPT_HOURS = 62, 193, 25 -- the running 
 local SLOWEST_KEPT = 50
 local TASKS, FIELDS = 200, 300 -- of a queue, and fields of a hash; further names of tasks and errors count as 'other'
 
-local function bucket(ms)
-  for i = 1, #BOUNDS_MS do
-    if ms <= BOUNDS_MS[i] then return i end
-  end
-  return #BOUNDS_MS + 1
-end
-
 local function count(series, field, number) series[field] = (series[field] or 0) + number end
 
 local function series_of(spans, span, task) -- spans: by number of the minute or hour, by task
@@ -29,28 +22,45 @@ local function series_of(spans, span, task) -- spans: by number of the minute or
   return series
 end
 
-local function note(minutes, runs, line)
-  local ended, outcome, run, waited, task = line:match('^(%d+)\t(%a+)\t(%S+)\t(%d+)\t[^\t]*\t[^\t]*\t([^\t]*)\t')
-  local run_ms, wait_ms = tonumber(run) or 0, tonumber(waited)
-  if task == '' then task = 'unnamed' end -- the empty name is the whole queue's
-  local series = series_of(minutes, math.floor(ended / 60000), task)
-  local counts = series.counts
-  counts.ended, counts.wait_ms = counts.ended + 1, counts.wait_ms + wait_ms
-  count(counts, 'w' .. bucket(wait_ms), 1)
-  if run_ms > 0 then
-    counts.run_us = counts.run_us + run_ms * 1000
-    count(counts, 'r' .. bucket(run_ms), 1)
-    runs[#runs + 1] = { run_ms, line, math.floor(ended / 3600000) }
-  end
-  if outcome == 'succeeded' then return end
-  count(counts, outcome, 1)
+local function note_end(series, outcome, ended, line) -- of an attempt that did not succeed
+  count(series.counts, outcome, 1)
   local error = line:match('^[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*\t[^\t]*'
     .. '\t[^\t]*\t([^\t]+)')
   if error then
-    count(counts, 'failed', 1)
+    count(series.counts, 'failed', 1)
     count(series.errors, error, 1)
-    series.last = ended
+    series.last = tonumber(ended)
   end
+end
+
+local function read(lines) -- returns what they add, by minute and task, and the run ms of each line
+  local minutes, runs, waits_by, runs_by, bounds = {}, {}, {}, {}, #BOUNDS_MS
+  for i = 1, bounds + 1 do waits_by[i], runs_by[i] = 'w' .. i, 'r' .. i end
+  local at, of, series -- most lines follow one of the same millisecond or task
+  for i, line in ipairs(lines) do
+    local ended, outcome, run, waited, task = line:match('^(%d+)\t(%a+)\t(%S+)\t(%d+)\t[^\t]*\t[^\t]*\t([^\t]*)\t')
+    if ended ~= at or task ~= of then
+      at, of = ended, task
+      -- The empty name is the whole queue's.
+      series = series_of(minutes, math.floor(ended / 60000), task ~= '' and task or 'unnamed')
+    end
+    local counts, run_ms, wait_ms = series.counts, tonumber(run) or 0, tonumber(waited)
+    counts.ended, counts.wait_ms = counts.ended + 1, counts.wait_ms + wait_ms
+    local bucket = 1
+    while bucket <= bounds and wait_ms > BOUNDS_MS[bucket] do bucket = bucket + 1 end
+    local field = waits_by[bucket]
+    counts[field] = (counts[field] or 0) + 1
+    if run_ms > 0 then
+      counts.run_us = counts.run_us + run_ms * 1000
+      bucket = 1
+      while bucket <= bounds and run_ms > BOUNDS_MS[bucket] do bucket = bucket + 1 end
+      field = runs_by[bucket]
+      counts[field] = (counts[field] or 0) + 1
+    end
+    runs[i] = run_ms
+    if outcome ~= 'succeeded' then note_end(series, outcome, ended, line) end
+  end
+  return minutes, runs
 end
 
 local function merge(into, series)
@@ -96,24 +106,30 @@ local function add_hour(queue, hour, task, series) -- returns under which name t
   return task
 end
 
-local function keep_slowest(queue, runs)
-  local floors = {} -- by hour: a run must be longer to be among the slowest
-  for _, run in ipairs(runs) do
-    local hour = run[3]
-    local slowest = key.slowest(queue, hour)
-    floors[hour] = floors[hour]
-      or tonumber(redis.call('ZRANGE', slowest, -SLOWEST_KEPT, -SLOWEST_KEPT, 'WITHSCORES')[2]) or 0
-    if run[1] > floors[hour] and redis.call('ZADD', slowest, run[1], run[2]) == 1 then
-      redis.call('ZREMRANGEBYRANK', slowest, 0, -SLOWEST_KEPT - 1)
-      redis.call('EXPIRE', slowest, SLOWEST_KEPT_HOURS * 3600)
-      floors[hour] = nil
+local function hour_of(line) return math.floor(line:match('^%d+') / 3600000) end
+
+local function keep_slowest(queue, lines, runs)
+  local slowest, floor, of -- of one hour: a run must be longer to be among them
+  local in_one_hour = hour_of(lines[1]) == hour_of(lines[#lines])
+  for i, run_ms in ipairs(runs) do
+    if run_ms > (in_one_hour and floor or 0) then
+      local hour = hour_of(lines[i])
+      if hour ~= of then
+        of, slowest, floor = hour, key.slowest(queue, hour), nil
+      end
+      floor = floor or tonumber(redis.call('ZRANGE', slowest, -SLOWEST_KEPT, -SLOWEST_KEPT, 'WITHSCORES')[2]) or 0
+      if run_ms > floor and redis.call('ZADD', slowest, run_ms, lines[i]) == 1 then
+        redis.call('ZREMRANGEBYRANK', slowest, 0, -SLOWEST_KEPT - 1)
+        redis.call('EXPIRE', slowest, SLOWEST_KEPT_HOURS * 3600)
+        floor = nil
+      end
     end
   end
 end
 
 local function fold(queue, lines)
-  local minutes, hours, runs, ever = {}, {}, {}, series_of({}, 0, '')
-  for _, line in ipairs(lines) do note(minutes, runs, line) end
+  local minutes, runs = read(lines)
+  local hours, ever = {}, series_of({}, 0, '')
   for minute, tasks in pairs(minutes) do
     local total = series_of({}, 0, '')
     for task, series in pairs(tasks) do
@@ -137,5 +153,5 @@ local function fold(queue, lines)
     end
   end
   add(key.counts(queue), ever)
-  keep_slowest(queue, runs)
+  keep_slowest(queue, lines, runs)
 end
