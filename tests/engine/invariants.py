@@ -29,6 +29,15 @@ def check(world: World) -> None:
     _jobs(keys, lanes, scheduled, leases)
 
 
+def healthy(world: World) -> None:
+    """Raise when the doctor finds anything: what is right must not look wrong to it."""
+    store = world.store
+    found = store.check_leases(now_ms=world.now)[0] + store.check_jobs(now_ms=world.now)[0]
+    for queue in store.queues():
+        found += store.check_queue(queue, now_ms=world.now)[0]
+    assert not found
+
+
 def _by_queue(keys: dict[str, Any], family: str) -> dict[str, dict[tuple[str, ...], dict[str, float]]]:
     found: dict[str, dict[tuple[str, ...], dict[str, float]]] = defaultdict(dict)
     for key, members in keys.items():

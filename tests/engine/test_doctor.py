@@ -148,6 +148,19 @@ def unlisted(w: World) -> None:
     w.client.zrem(key(w, "holders"), "w2")
 
 
+def worker_slots(w: World) -> None:
+    w.client.hset(key(w, "queue", queue=QUEUE), "slots", 5)
+
+
+def ghost_slots(w: World) -> None:
+    w.client.hset(key(w, "slots", queue=QUEUE), "w9", 4)
+
+
+def ghost_worker(w: World) -> None:
+    w.register("w8", slots=3)
+    w.client.zrem(key(w, "holders"), "w8")
+
+
 def resource_slots(w: World) -> None:
     w.client.hset(key(w, "resource", resource="mail"), "n", 9)
 
@@ -213,6 +226,9 @@ BROKEN: dict[Callable[[World], None], set[str]] = {
     depth_short: {"depth list"},
     depth_long: {"depth list"},
     unlisted: {"unlisted process"},
+    worker_slots: {"slots of the workers"},
+    ghost_slots: {"slots of a worker", "slots of the workers"},
+    ghost_worker: {"registration"},
     resource_slots: {"slots of a resource"},
     put_aside: {"jobs put aside"},
     astray: {"place of a job"},

@@ -10,7 +10,7 @@ import pytest
 
 from queueops.engine.rules.gates import Limits
 from queueops.engine.types import Leased
-from tests.engine.invariants import check
+from tests.engine.invariants import check, healthy
 from tests.engine.world import QUEUE, World
 from tests.support.valkey import Valkey
 
@@ -227,6 +227,8 @@ def live(port: int, seed: int) -> None:
         for _ in range(STEPS):
             done.append(life.step())
             life.verify()
+            if len(done) % 5 == 0:
+                healthy(life.world)
         life.drain()
     except BaseException as error:
         error.add_note(f"seed {seed}, after {len(done)} steps: ... {' '.join(done[-12:])}")

@@ -26,7 +26,7 @@ from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.gates import Limits, ResourceLimits
 from queueops.engine.types import Settlement
 from queueops.errors import UnknownParent
-from tests.engine.invariants import check
+from tests.engine.invariants import check, healthy
 from tests.engine.model import Model, ModelJob
 from tests.engine.test_leaks import left_over
 from tests.engine.world import QUEUE, World
@@ -404,6 +404,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             if sys.exc_info()[0] is None:  # a step that failed is told by itself
+                healthy(self.world)
                 self.open_everything()
                 self.run_everything()
                 self.nothing_is_left()

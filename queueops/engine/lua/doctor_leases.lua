@@ -3,12 +3,13 @@
 -- ARGV    1 now_ms ('' = Redis TIME)   2 'check' | 'repair'   3 number of processes that follow
 --         then names of processes that have leases, and then names of resources
 -- RETURNS number of leases, then 4 a finding: kind, of what, as it should be, as it is
--- COST    O(leases + slots that code holds + resources)
+-- COST    O(leases + workers + slots that code holds + resources)
 -- KEEPS   no lease is ended here: an unlisted process is listed as one whose leases lapse now, for the beats to reap
 
 --- @include "lib/clock"
 --- @include "lib/state"
 --- @include "lib/record"
+--- @include "lib/workers"
 
 now.set(ARGV[1])
 local repair, processes = ARGV[2] == 'repair', tonumber(ARGV[3])
@@ -40,6 +41,19 @@ for _, holder in ipairs(redis.call('ZRANGE', key.holders(), 0, -1)) do look_at(h
 for i = 4, 3 + processes do look_at(ARGV[i]) end
 for i = 4 + processes, #ARGV do of_resource[ARGV[i]] = of_resource[ARGV[i]] or 0 end
 out[1] = leases
+for _, holder in ipairs(redis.call('HKEYS', key.workers())) do -- its slots would count for the shares of orgs for ever
+  if not redis.call('ZSCORE', key.holders(), holder) and differs('registration', holder, 'a process with an expiry', 'none') then
+    workers.unregister(holder)
+  end
+end
+for _, queue in ipairs(redis.call('SMEMBERS', key.queues())) do
+  for _, holder in ipairs(redis.call('HKEYS', key.slots(queue))) do
+    if redis.call('HEXISTS', key.workers(), holder) == 0 and differs('slots of a worker', holder .. ' ' .. queue, 'registered',
+      'unknown') then
+      redis.call('HDEL', key.slots(queue), holder)
+    end
+  end
+end
 for _, slot in ipairs(redis.call('ZRANGE', key.taken(), 0, -1)) do -- held by code
   local resource = slot:match('^[^\t]*')
   of_resource[resource] = (of_resource[resource] or 0) + 1
@@ -53,4 +67,5 @@ for resource, wanted in pairs(of_resource) do
     end
   end
 end
+if repair then state.flush() end
 return out

@@ -57,4 +57,7 @@ function totals.check(q, sums, differs)
   check_total(q, 'number of active orgs', 'A', sums.A, differs)
   check_total(q, 'weight of active orgs', 'W', sums.W, differs)
   check_depth(q, sums.depth, differs)
+  local slots = 0
+  for _, number in ipairs(redis.call('HVALS', key.slots(q.name))) do slots = slots + tonumber(number) end
+  check_total(q, 'slots of the workers', 'slots', slots, differs)
 end
