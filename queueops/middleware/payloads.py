@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -77,7 +78,13 @@ def save(task_id: str, text: str) -> str:
 
 
 def load(name: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return args and kwargs that :func:`save` has stored under ``name``."""
+    """Return args and kwargs that :func:`save` has stored under ``name``.
+
+    Raises:
+        InvalidMessage: the name is none of ours; a message must not make a worker read other files.
+    """
+    if not _is_ours(name):
+        raise InvalidMessage(f"{name!r:.100} names no offloaded arguments.")
     with storage().open(name, "rb") as file:
         args, kwargs = loads(file.read())
     return args, kwargs
@@ -85,12 +92,18 @@ def load(name: str) -> tuple[list[Any], dict[str, Any]]:
 
 def remove(name: str) -> bool:
     """Delete a payload; False when the storage did not: the sweep finds it later."""
+    if not _is_ours(name):
+        return False
     try:
         storage().delete(name)
     except Exception as error:
         logger.warning("The payload %s of an ended job is still there: %s", name, error)
         return False
     return True
+
+
+def _is_ours(name: object) -> bool:
+    return isinstance(name, str) and name.startswith(f"{FOLDER}/") and ".." not in name
 
 
 def ended(name: str, word: str) -> None:
@@ -102,9 +115,10 @@ def ended(name: str, word: str) -> None:
         _ended.append(name)
 
 
-def remove_ended(limit: int = 50) -> None:
-    """Delete up to ``limit`` payloads of jobs that ended in this process."""
-    for _ in range(min(limit, len(_ended))):
+def remove_ended(seconds: float = 0.5) -> None:
+    """Delete payloads of jobs that ended in this process, for so many seconds at most."""
+    deadline = monotonic() + seconds
+    while _ended and monotonic() < deadline:
         remove(_ended.popleft())
 
 
