@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from queueops.engine.rules.backoff import RetryPolicy
     from queueops.engine.rules.priority import Priority
     from queueops.middleware import install
+    from queueops.middleware.batch_handler import Batching, BatchJob
     from queueops.middleware.chain import Envelope, Job, Middleware, Outcome
     from queueops.middleware.client import Enqueued, Item, enqueue_many
     from queueops.middleware.limiter import limit, try_acquire
     from queueops.middleware.on_commit import enqueue_on_commit
     from queueops.middleware.options import TaskOptions
     from queueops.middleware.org import current_org, org_context
-    from queueops.ops.outbox import enqueue_in_transaction
+    from queueops.ops.in_transaction import enqueue_in_transaction
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,9 @@ __all__ = [  # noqa: RUF022  in groups
     # limits for code that is no job
     "limit",
     "try_acquire",
+    # batch handlers
+    "BatchJob",
+    "Batching",
     # extend
     "Envelope",
     "Job",
@@ -57,12 +61,14 @@ _HOME = {
     "RetryPolicy": "queueops.engine.rules.backoff",
     "TaskOptions": "queueops.middleware.options",
     "current_org": "queueops.middleware.org",
-    "enqueue_in_transaction": "queueops.ops.outbox",
+    "enqueue_in_transaction": "queueops.ops.in_transaction",
     "enqueue_many": "queueops.middleware.client",
     "enqueue_on_commit": "queueops.middleware.on_commit",
     "limit": "queueops.middleware.limiter",
     "try_acquire": "queueops.middleware.limiter",
     "org_context": "queueops.middleware.org",
+    "BatchJob": "queueops.middleware.batch_handler",
+    "Batching": "queueops.middleware.batch_handler",
     "Envelope": "queueops.middleware.chain",
     "Job": "queueops.middleware.chain",
     "Middleware": "queueops.middleware.chain",

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from celery import Celery
 from celery.result import AsyncResult
@@ -17,6 +17,9 @@ from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
 from queueops.errors import ConfigurationError
 from queueops.middleware.task_rates import task_rate, task_resource
+
+if TYPE_CHECKING:
+    from queueops.middleware.batch_handler import Batching
 
 __all__ = [
     "CALL_OPTIONS",
@@ -60,6 +63,7 @@ class TaskOptions(TypedDict, total=False):
     job lives. keep_for: seconds that jobs which wait for this one may come after its end.
     on_parent_death: "cancel" a job whose parent died, or let it "wait". offload: store large arguments aside.
     durable: an enqueue returns when a replica (or so many) has the job too.
+    batch: the body gets many jobs at once, see docs/batches.md.
     """
 
     org: str
@@ -74,6 +78,7 @@ class TaskOptions(TypedDict, total=False):
     attempts: int
     retry_policy: RetryPolicy | dict[str, Any]
     no_retry: tuple[type[BaseException], ...]
+    batch: Batching | dict[str, Any]
     breaker_errors: tuple[type[BaseException], ...]
     breaker_ignores: tuple[type[BaseException], ...]
     unique: bool
@@ -266,6 +271,9 @@ def _attempts(task: Any) -> dict[str, Any]:
 def _argument(task: Any, name: str | None) -> tuple[str, int | None] | None:
     if name is None:
         return None
+    if getattr(task, "batch", None) is not None:
+        # The body takes a list of jobs; only a name can tell an argument of one of them.
+        return name, None
     try:
         signature = inspect.signature(getattr(task, "__wrapped__", None) or task.run)
     except (TypeError, ValueError):

@@ -155,6 +155,13 @@ class Request(stock.Request):
             return "runs on"
         return "stopping"
 
+    def end_if_stopped(self) -> bool:
+        """End a job that was stopped before the pool had it; returns whether it was."""
+        if self._stop is None or self._outcome:
+            return False
+        self._end_stopped()
+        return True
+
     def _end_stopped(self) -> None:
         stock.task_ready(self)
         error = Stopped("An operator stopped the run, which took too long.")

@@ -15,6 +15,7 @@ from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 
 from queueops.engine.rules.states import OutcomeKind
+from queueops.middleware.batch_handler import batch_job_of, batching_of, handle_batches
 from queueops.middleware.chain import Chain, Job, Outcome, chain
 from queueops.middleware.dead_letter import Cancelled
 from queueops.middleware.offload import accept_reference
@@ -43,6 +44,9 @@ class _Registry(TaskRegistry):
 
     def __setitem__(self, name: str, task: Any) -> None:
         super().__setitem__(name, task)
+        # Also for an app that only sends and is never finalised: what a job takes is not what the body takes.
+        if batching_of(task) is not None:
+            handle_batches(task)
         if self._app.finalized:
             wrap(self._app, task)
 
@@ -57,6 +61,8 @@ def wrap(app: Celery, task: Any) -> None:
 
     A call of the task's body by hand (`task(1)`, `task.run(1)`, `apply`) is not a job and passes untouched.
     """
+    if batching_of(task) is not None:
+        handle_batches(task)
     # First Celery's own wrapper, so that ours is the outer one and sees the retry that it decides on.
     add_autoretry_behaviour(task)
     body = task.run
@@ -70,10 +76,12 @@ def wrap(app: Celery, task: Any) -> None:
         if request is None or request.called_directly or request.is_eager:
             return body(*args, **kwargs)
         members = chain()
-        started = perf_counter()
+        # The batch that the job was part of has run already, its hooks before that.
+        batch_job = batch_job_of(request)
+        started = perf_counter() - (batch_job.run_seconds if batch_job else 0.0)
         job: Job | None = None
         try:
-            if members.before_run:
+            if members.before_run and batch_job is None:
                 job = make_job()
                 given, named = job.args, job.kwargs
                 for hook in members.before_run:
@@ -101,6 +109,23 @@ def wrap(app: Celery, task: Any) -> None:
     run.__queueops__ = True  # type: ignore[attr-defined]
     task.run = run
     accept_reference(task)
+
+
+def begin(task: Any, context: Any, plan: TaskPlan) -> Job:
+    """Call the hooks before a run that other code makes, a batch's; return the job as they have left it.
+
+    Args:
+        task: the registered task.
+        context: `celery.app.task.Context` of the request, with `args`, `kwargs` and `delivery_info`.
+        plan: what the task says about itself.
+
+    Raises:
+        whatever a hook raises; it is the run's error.
+    """
+    job = _job(task, context, plan)
+    for hook in chain().before_run:
+        hook(job)
+    return job
 
 
 def failed_elsewhere(app: Celery, task: Any, context: Any, error: Exception, run_seconds: float) -> Exception:

@@ -23,6 +23,8 @@ from celery.worker.strategy import default as celery_strategy
 from celery.worker.strategy import hybrid_to_proto2
 
 from queueops.errors import InvalidMessage
+from queueops.middleware.batch_collect import collector_of
+from queueops.middleware.batch_handler import batching_of
 from queueops.middleware.request import Request
 from queueops.transport.messages import check_timelimit
 
@@ -39,7 +41,8 @@ def strategy(task: Any, app: Any, consumer: Any) -> Callable[..., Any]:
 
     hostname, connection_errors = consumer.hostname, consumer.connection_errors
     eventer = consumer.event_dispatcher
-    handle = consumer.on_task_request
+    batching = batching_of(task)
+    handle = collector_of(task, consumer, batching).add if batching else consumer.on_task_request
     says_received = logger.isEnabledFor(logging.INFO)
     utc = app.uses_utc_timezone()
     cls = _bound(cls, task, consumer.pool, app)

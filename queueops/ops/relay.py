@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import Store
-from queueops.errors import BrokerUnavailable, PublishError, QueueFull
+from queueops.errors import BrokerUnavailable, NotReplicated, PublishError, QueueFull
 from queueops.models import OutboxEntry
 from queueops.ops.connections import released
 
@@ -107,6 +107,10 @@ def _put(store: Store, queue: str, entries: list[OutboxEntry], full: set[str]) -
         return [entry.pk for entry, _ in jobs]
     except BrokerUnavailable:
         raise
+    except NotReplicated as unsure:
+        # They are in the broker. Waiting for replicas that may never come would hold back all others.
+        logger.warning("%d jobs of the outbox for %s: %s", len(jobs), queue, unsure)
+        return [entry.pk for entry, _ in jobs]
     except (PublishError, ValueError):
         # One that is refused must not hold back the others; nothing of the step was written.
         done: list[int] = []

@@ -261,7 +261,7 @@ class Channel(stock.Channel):
         if not free and held_ahead * 2 > room:
             ahead = 0  # half of it is still here: one bigger claim later costs less than two small ones
         if holder.max_jobs:
-            left = max(0, holder.max_jobs - holder.ended_total - holder.busy - waiting)
+            left = max(0, holder.max_jobs - holder.ended_total - holder.busy - holder.parked - waiting)
             free, ahead = min(free, left), min(ahead, max(0, left - free))
         return free, ahead
 

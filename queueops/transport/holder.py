@@ -25,18 +25,32 @@ MEAN_STEP = 0.05
 class Held:
     """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds)."""
 
-    __slots__ = ("cancelled", "claimed", "handed", "job", "lost", "started", "then")
+    __slots__ = (
+        "cancelled",
+        "claimed",
+        "handed",
+        "job",
+        "lost",
+        "parked",
+        "share",
+        "slot",
+        "started",
+        "then",
+    )
 
     def __init__(self, job: Leased) -> None:
         self.job = job
         self.claimed = monotonic()
         self.handed = self.lost = self.cancelled = False
+        #: Waits for others of its batch, without a slot; then so many run together in the slot of one.
+        self.parked = self.slot = False
+        self.share = 1
         self.started: float | None = None
         self.then: Callable[[str], None] | None = None
 
     def ran_ms(self, now: float) -> float:
         """Return how long the job has run at ``now``."""
-        return 0.0 if self.started is None else (now - self.started) * 1000
+        return 0.0 if self.started is None else (now - self.started) * 1000 / self.share
 
 
 class Holder:
@@ -59,6 +73,8 @@ class Holder:
         self.ended_total = 0
         self.stale_total = 0
         self.mean_ms = 0.0
+        #: Jobs that wait in batches.
+        self.parked = 0
         self.buffer: deque[Leased] = deque()
         self.lost_total = 0
         self._held: dict[str, Held] = {}
@@ -121,9 +137,40 @@ class Holder:
                 # The process stood still between the claim and now: another worker may have the job.
                 del self._held[token]
                 return False
-            held.handed = True
+            held.handed = held.slot = True
             self._busy += 1
             return True
+
+    def park(self, token: str) -> bool:
+        """Note that a job that was handed over waits for others of its batch: its slot is free again."""
+        with self._lock:
+            held = self._held.get(token)
+            if held is None or not held.handed:
+                return False
+            held.handed = held.slot = False
+            held.parked = True
+            self.parked += 1
+            self._busy -= 1
+            return True
+
+    def unpark(self, tokens: Iterable[str]) -> set[str]:
+        """Note that these jobs go to the pool together, in one slot; returns those that may: they are neither
+        lost, nor cancelled, nor given back.
+        """
+        with self._lock:
+            waited = {token: held for token in tokens if (held := self._held.get(token)) and held.parked}
+            for held in waited.values():
+                held.parked, held.handed, held.share = False, True, len(waited)
+            self.parked -= len(waited)
+            if waited:
+                next(iter(waited.values())).slot = True
+                self._busy += 1
+            return set(waited)
+
+    def _unparked(self, held: Held) -> None:
+        if held.parked:
+            held.parked = False
+            self.parked -= 1
 
     def started(self, token: str, at: float | None = None) -> None:
         """Note that the pool runs the job since ``at`` (monotonic seconds)."""
@@ -171,9 +218,12 @@ class Holder:
         self._announce(True)
 
     def _ended(self, held: Held | None) -> None:
-        if held is not None and held.handed:
-            held.handed = False
-            self._busy -= 1
+        if held is None:
+            return
+        self._unparked(held)
+        if held.handed:
+            self._busy -= held.slot
+            held.handed = held.slot = False
             self.ended_total += 1
 
     def give_back_queue(self, queue: str) -> None:
@@ -244,6 +294,7 @@ class Holder:
                     held.lost = True
                     self.lost_total += 1
                     if not held.handed:
+                        self._unparked(held)
                         del self._held[token]
 
     def cancelled(self, tokens: Iterable[str], *, stop: bool = True) -> None:
@@ -258,6 +309,7 @@ class Holder:
                     if held.handed:
                         self._cancelled.append(token)
                     else:
+                        self._unparked(held)
                         self._outbox.append(Settlement(token, "cancelled"))
         self._announce(False)
 
@@ -269,9 +321,14 @@ class Holder:
             return tokens
 
     def drop_buffer(self) -> list[str]:
-        """Empty the buffer; returns the tokens, to be released."""
+        """Drop what has not started, in the buffer and in batches that wait; returns the tokens, to be
+        released.
+        """
         with self._lock:
             tokens = [job.token for job in self.buffer]
+            if self.parked:
+                tokens += [token for token, held in self._held.items() if held.parked]
+                self.parked = 0
             self.buffer.clear()
             for token in tokens:
                 self._held.pop(token, None)

@@ -11,6 +11,7 @@ from functools import cache
 from celery import Task, shared_task
 from celery.exceptions import Ignore, Reject, Retry
 
+from queueops import BatchJob, current_org
 from tests.support.ledger import Ledger
 
 
@@ -181,3 +182,48 @@ def use(self: Task, job: str, thing: str, seconds: float = 0.0) -> None:
         time.sleep(seconds)
         if ledger().is_broken(thing):
             raise Refused(f"{thing} is broken")
+<<<<<<< HEAD
+=======
+
+
+@shared_task(bind=True, name="ledger.rated", rate_limit="5/s")
+def rated(self: Task, job: str) -> None:
+    """A task with a rate of Celery's kind."""
+    with recorded(self, job):
+        pass
+
+
+@shared_task(name="ledger.together", batch={"size": 10, "seconds": 1.0})
+def together(jobs: list[BatchJob]) -> None:
+    """Each job says by its second argument how it ends; the first one's name is that of the batch."""
+    batch = jobs[0].args[0]
+    for job in jobs:
+        name, how = job.args[0], job.args[1] if len(job.args) > 1 else ""
+        with ledger().recorded(
+            name, task_id=job.task_id, retries=job.attempt - 1, org=job.org, worker=f"{batch}/{len(jobs)}"
+        ):
+            if how == "fail":
+                job.fail(Refused(f"{name} refused"))
+            elif how == "hopeless":
+                job.fail(Hopeless(f"{name} is hopeless"))
+            elif how == "once" and job.attempt == 1:
+                job.fail(Refused(f"{name} refused once"))
+            elif how == "gate":
+                ledger().wait_at("batch", within=60.0)
+            elif how == "raise":
+                raise Refused("the whole batch")
+            elif how == "kill" and job.request.delivery_info["deliveries"] == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            else:
+                job.succeed(name)
+
+
+@shared_task(name="ledger.patient", batch={"size": 10, "seconds": 7.0, "per_org": True}, org_from="org")
+def patient(jobs: list[BatchJob]) -> None:
+    """Batches of one org, which wait longer than a lease of the tests lasts."""
+    for job in jobs:
+        with ledger().recorded(
+            job.args[0], task_id=job.task_id, org=current_org(), worker=f"{job.args[0]}/{len(jobs)}"
+        ):
+            pass
+>>>>>>> 6ce5eea (Give a task many jobs at once, each with its own lease, end, retry and letter)

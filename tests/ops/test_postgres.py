@@ -17,7 +17,7 @@ from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
 from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry
 from queueops.ops import broker, dead_letters, limits, publishing, relay
-from queueops.ops.outbox import enqueue_in_transaction
+from queueops.ops.in_transaction import enqueue_in_transaction
 from queueops.ops.permissions import Actor
 from tests.support import letters, site
 from tests.support.postgres import Postgres

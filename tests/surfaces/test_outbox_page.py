@@ -9,7 +9,7 @@ from django.test import Client
 
 from queueops.models import AuditEntry, OutboxEntry
 from queueops.ops import relay
-from queueops.ops.outbox import enqueue_in_transaction
+from queueops.ops.in_transaction import enqueue_in_transaction
 from tests.surfaces.conftest import Login
 
 LIST = "/admin/queueops/outboxentry/"
