@@ -31,11 +31,13 @@ password: .venv/.run ## set a new password for the admin user and print it
 demo: .venv/.run ## deliver real webhooks, break an endpoint, replay its dead letters; ends by itself
 	@$(BIN)/python manage.py webhooks_demo
 
+# Most tests wait for workers, so a few files at a time share a machine well.
 test: .venv/.dev ## run the tests, except the long ones
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-test-all: .venv/.dev ## run the tests with the long ones
-	@$(BIN)/python -m pytest -m "" $(ARGS)
+# The long ones one after the other: they fill the machine, or tell what it can do.
+test-all: test ## run the tests, then the long ones
+	@$(BIN)/python -m pytest -m "conformance or browser or sentinel or soak or slow" $(ARGS)
 
 check: .venv/.dev ## check format, lint, types and the layers of imports
 	@$(BIN)/ruff format --check .
