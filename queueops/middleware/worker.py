@@ -225,4 +225,4 @@ def leave() -> None:
     cold = state.should_terminate is not None and state.should_terminate is not False
     for holder in holders():
         end_leases(holder, 0.0 if cold else config().lease_seconds)
-    payloads.remove_ended()
+    payloads.remove_ended(seconds=0.0 if cold else 2.0)

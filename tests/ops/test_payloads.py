@@ -132,6 +132,16 @@ def test_a_task_id_that_can_name_no_file_and_a_storage_that_is_not_there(
     assert files(folder) == []
 
 
+def test_a_message_can_not_make_a_worker_read_or_delete_other_files(folder: Path) -> None:
+    other = folder / "invoice.pdf"
+    other.write_text("[[], {}]")
+    for name in ("invoice.pdf", f"{payloads.FOLDER}/../../invoice.pdf", "", 7, None):
+        with pytest.raises(InvalidMessage):
+            payloads.load(name)  # type: ignore[arg-type]
+        payloads.remove(name)  # type: ignore[arg-type]
+    assert other.exists()
+
+
 def test_a_replay_finds_its_arguments_and_other_ones_take_their_place(
     folder: Path, store: Store, task: Any
 ) -> None:
