@@ -182,15 +182,6 @@ def use(self: Task, job: str, thing: str, seconds: float = 0.0) -> None:
         time.sleep(seconds)
         if ledger().is_broken(thing):
             raise Refused(f"{thing} is broken")
-<<<<<<< HEAD
-=======
-
-
-@shared_task(bind=True, name="ledger.rated", rate_limit="5/s")
-def rated(self: Task, job: str) -> None:
-    """A task with a rate of Celery's kind."""
-    with recorded(self, job):
-        pass
 
 
 @shared_task(name="ledger.together", batch={"size": 10, "seconds": 1.0})
@@ -226,4 +217,3 @@ def patient(jobs: list[BatchJob]) -> None:
             job.args[0], task_id=job.task_id, org=current_org(), worker=f"{job.args[0]}/{len(jobs)}"
         ):
             pass
->>>>>>> 6ce5eea (Give a task many jobs at once, each with its own lease, end, retry and letter)
