@@ -19,7 +19,7 @@ from queueops.engine.store import Store
 from queueops.errors import BrokerUnavailable
 from queueops.middleware.publish import unavailable
 
-__all__ = ["Control", "cancel"]
+__all__ = ["Control", "cancel", "cancel_one"]
 
 logger = get_logger(__name__)
 
@@ -81,30 +81,37 @@ def cancel(
             store: Store | None = getattr(used.default_channel, "store", None)
             if store is None:
                 return {}
-            return {task_id: _cancel_one(app, store, task_id, stop) for task_id in task_ids}
+            return {task_id: cancel_one(app, store, task_id, stop=stop) for task_id in task_ids}
         except BrokerUnavailable:
             raise
         except (OperationalError, *used.recoverable_connection_errors) as error:
             raise unavailable(used, error) from error
 
 
-def _cancel_one(app: Celery, store: Store, task_id: str, stop: bool) -> str:
+def cancel_one(app: Celery, store: Store, task_id: str, *, stop: bool = True) -> str:
+    """Cancel one job; as `cancel`, whose word for it this returns."""
     # Read before, since a cancelled job leaves nothing behind.
-    text = None if isinstance(app.backend, DisabledBackend) else store.message_of(task_id)
+    text = store.message_of(task_id) if _keeps_results(app) else None
     word = store.cancel(task_id, stop=stop)
     if word == "cancelled" and text is not None:
         _mark_revoked(app, task_id, text)
     return word
 
 
+def _keeps_results(app: Celery) -> bool:
+    try:
+        return not isinstance(app.backend, DisabledBackend)
+    except Exception:
+        return True  # it can not be made: the job is cancelled all the same, and the log says the rest
+
+
 def _mark_revoked(app: Celery, task_id: str, text: str) -> None:
     """Store what a worker would have stored, had it refused the job: no worker will ever see this one."""
     try:
         headers = dict(loads(text)["headers"])
-        request = Context(headers)
         app.backend.mark_as_revoked(
-            task_id, "revoked", request=request, store_result=not headers.get("ignore_result")
+            task_id, "revoked", request=Context(headers), store_result=not headers.get("ignore_result")
         )
     except Exception as error:
-        # The job is cancelled; whoever waits for its result learns it by a timeout.
+        # Whoever waits for the result learns it by a timeout.
         logger.warning("Job %s is cancelled, but REVOKED could not be stored: %s", task_id, error)

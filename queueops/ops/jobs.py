@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
 
+from celery import current_app
+
 from queueops.engine.job_types import JobRow
 from queueops.engine.store import Store
 from queueops.errors import UnknownJob
+from queueops.middleware.control import cancel_one
 from queueops.ops import audit, broker, permissions, stopping
 from queueops.ops.explaining import Explanation, explained
 from queueops.ops.job_info import JobInfo, known
@@ -192,7 +195,7 @@ def cancel(actor: Actor, task_ids: Iterable[str]) -> Cancelled:
     ids = list(dict.fromkeys(task_ids))
     notes: dict[str, str] = {}
     with broker.store() as store:
-        words = {task_id: store.cancel(task_id) for task_id in ids}
+        words = {task_id: cancel_one(current_app, store, task_id) for task_id in ids}
         running = [task_id for task_id, word in words.items() if word == "cancelling"]
         workers = store.workers() if running else []
         for task_id in running:

@@ -203,6 +203,13 @@ def test_cancel_ends_what_waits_at_once(app: Celery, store: Store) -> None:
     assert (entry.verb, entry.result_count) == ("cancel", 2)
 
 
+def test_cancel_tells_whoever_waits_for_the_result(app: Celery, store: Store) -> None:
+    app.conf.update(result_backend="django-db", task_ignore_result=False)
+    job = letters.publish(app)
+    jobs.cancel(ACTOR, [job])
+    assert app.AsyncResult(job).state == "REVOKED"
+
+
 def test_cancel_of_a_job_whose_worker_does_not_answer_is_kept_for_its_renewal(
     app: Celery, store: Store
 ) -> None:
