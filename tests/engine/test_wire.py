@@ -67,8 +67,11 @@ def test_a_cut_in_between_leaves_no_answer_for_the_next_command(valkey: Valkey) 
     try:
         with redis.Redis(host=HOST, port=proxy.port, retry=None) as client:
             assert wire.call(client, "ECHO", "before") == b"before"
+            # The answer is on its way, and not in the client's socket already.
+            proxy.delay_replies(5)
             answer = wire.send(client, "ECHO", "lost")
             proxy.cut()
+            proxy.heal()
             with pytest.raises((ConnectionError, OSError)):
                 answer()
             assert wire.call(client, "ECHO", "after") == b"after"

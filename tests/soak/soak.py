@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from tests.soak.storm import Storm
 from tests.soak.terms import ARM, CAP, CAPPED_ORG, LEASE_SECONDS, OURS, QUEUES
 from tests.support.ledger import Ledger
 from tests.support.polling import eventually
+from tests.support.worker import ROOT, environment
 
 #: After the storm everything must have ended within this.
 QUIET_SECONDS = 180.0
@@ -109,12 +111,18 @@ def publishing_app(arm: str, broker_url: str) -> Celery:
 
 
 def _set_caps(site: Site) -> None:
-    from queueops.engine.rules.gates import Limits
-    from queueops.engine.store import Store
-
-    store = Store(site.client())
-    for queue in QUEUES:
-        store.set_limits(queue, {CAPPED_ORG: Limits(max_in_flight=CAP)})
+    """Limit one org in the database, which is where limits come from: workers publish what stands there."""
+    code = f"""
+from tests.apps import django_ledger
+from queueops.models import OrgLimit
+OrgLimit.objects.create(org={CAPPED_ORG!r}, max_in_flight={CAP})
+"""
+    settings = {
+        "DATABASE_URL": site.database_url,
+        "QUEUEOPS_BROKER_URL": site.primary.broker_url,
+        "LEDGER_WORKER": "",
+    }
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(settings), check=True, timeout=60)
 
 
 def _become_quiet(arm: str, site: Site) -> list[str]:
@@ -161,6 +169,7 @@ def _disagreements(site: Site) -> list[str]:
         for org in (CAPPED_ORG, "org1")
         if (number := store.org_snapshot(queue, org).in_flight)
     ]
+    found += [f"{queue}: the cap is gone" for queue in QUEUES if CAPPED_ORG not in store.read_limits(queue)]
     found += [f"{queue}: the depth mirror holds {n}" for queue in QUEUES if (n := store.client.llen(queue))]
     if left := store.client.hlen(store.key("ids")):
         found.append(f"the index holds {left} jobs that have ended")
