@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from queueops.engine import replies
@@ -154,6 +154,17 @@ class JobVerbs:
             if not moved:
                 return
             yield moved
+
+    def fates(self, task_ids: Iterable[str], now_ms: int | None = None) -> dict[str, str]:
+        """Return the state of each task: that of a living job, ``dead`` while its letter is open, or
+        ``unknown`` (it is over, or never was).
+        """
+        states: dict[str, str] = {}
+        for task_id in task_ids:
+            job = self.job(task_id, now_ms)
+            dead = job is None and self.client.hexists(self.key("graves"), task_id)
+            states[task_id] = job.state if job is not None else "dead" if dead else "unknown"
+        return states
 
     def expired_holders(self, now_ms: int | None = None) -> int:
         """Return how many processes have leases that have lapsed and were not ended yet."""

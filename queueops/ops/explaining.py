@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,9 @@ from queueops.ops import messages
 from queueops.ops.estimate import Estimate, estimate, span
 
 __all__ = ["Explanation", "explained", "header_of"]
+
+#: Jobs that a blocked one waits for whose state is looked up.
+_PARENTS = 10
 
 _GATES = {
     "pause": "paused",
@@ -39,7 +43,8 @@ class Explanation:
         ring_place: orgs before its own in the ring of `ring_size`; None while a gate keeps the org out.
         priority: as published, 0..10. `effective_priority`: that of a fresh job that would stand beside it.
         gates: each with its state and when it opens.
-        blocked_on: task ids of the jobs it waits for, a hundred at most.
+        blocked_on: task ids of the jobs it waits for, ten at most, and the state of each; a dead one holds it
+            until its letter is replayed, or discarded.
         workers: those that serve the queue.
         overdue_seconds: since its deadline; 0 when it has none or is in time.
     """
@@ -58,7 +63,7 @@ class Explanation:
     ring_place: int | None
     ring_size: int | None
     gates: tuple[GateState, ...]
-    blocked_on: tuple[str, ...]
+    blocked_on: Mapping[str, str]
     workers: tuple[WorkerInfo, ...]
     overdue_seconds: float
     estimate: Estimate
@@ -94,7 +99,7 @@ def explained(store: Store, task_id: str) -> Explanation | None:
         ring_place=job.ring_place,
         ring_size=job.ring_size,
         gates=job.gates,
-        blocked_on=job.blocked_on,
+        blocked_on=store.fates(job.blocked_on[:_PARENTS]),
         workers=tuple(one for one in store.workers() if job.queue in one.queues and one.slots),
         overdue_seconds=job.overdue_ms / 1000,
         estimate=estimate(job),
@@ -167,7 +172,7 @@ def _lines(told: Explanation) -> list[str]:
         else:
             use = f" ({gate.used} of {gate.limit})" if gate.limit is not None else ""
             lines.append(f"Open: {gate.name} of its {gate.subject}{use}.")
-    lines += [f"Waits for {parent}." for parent in told.blocked_on]
+    lines += [f"Waits for {parent}, which is {state}." for parent, state in told.blocked_on.items()]
     slots = sum(worker.slots for worker in told.workers)
     lines.append(f"{len(told.workers)} workers with {slots} slots serve {told.queue}.")
     if told.overdue_seconds:

@@ -13,8 +13,8 @@ from django.core.exceptions import PermissionDenied
 from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
 from queueops.errors import UnknownJob, UnknownQueue
-from queueops.models import AuditEntry
-from queueops.ops import broker, collector, jobs, leases, permissions, queues
+from queueops.models import AuditEntry, DeadLetter
+from queueops.ops import broker, collector, dead_letters, jobs, leases, permissions, queues
 from queueops.ops.masking import MASK
 from queueops.ops.permissions import Actor
 from tests.support import letters
@@ -151,6 +151,30 @@ def test_scheduled_running_and_late_jobs(app: Celery, store: Store) -> None:
     assert any(line.startswith("Its deadline passed 9") for line in told.lines)
     letters.claim(store)
     assert jobs.explain(ACTOR, late).why.startswith("A worker has had it for 0.")
+
+
+def test_a_blocked_job_tells_how_those_are_that_it_waits_for(app: Celery, store: Store) -> None:
+    dead = letters.publish(app, 1)
+    letters.die(store)
+    ready = letters.publish(app, 2)
+    job = letters.publish(app, 3, after=[dead, ready])
+    told = jobs.explain(ACTOR, job)
+    assert told.why == "It waits for 2 other jobs to succeed."
+    assert told.blocked_on == {dead: "dead", ready: "ready"}
+    assert f"Waits for {dead}, which is dead." in told.lines
+    assert told.estimate.seconds is None
+
+
+def test_a_job_that_expired_late_is_replayed_without_its_deadline(app: Celery, store: Store) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=5)
+    late = letters.publish(app, 1, org="acme", deadline=past, deadline_policy="expire")
+    assert store.claim(["standard"], 1, 0, "w1", 1).jobs == []
+    collector.collect_all(store)
+    letter = DeadLetter.objects.get()
+    assert (letter.task_id, letter.reason, letter.error_class) == (late, "expired", "DeadlinePassed")
+    assert dead_letters.replay(ACTOR, [letter.pk]).count == 1
+    job = letters.claim(store, number=2)
+    assert (job.task_id, job.deliveries) == (late, 1)
 
 
 # lists
