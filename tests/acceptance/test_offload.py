@@ -70,3 +70,14 @@ def test_arguments_that_are_away_are_an_error_of_the_attempt(project: Project) -
     hidden.rename(file)
     stack.wait_ended(f"job {SIZE}", within=10)
     eventually(lambda: not files(project), within=5, what="the end of the file")
+
+
+def test_a_batch_gets_them_too_in_every_attempt(project: Project) -> None:
+    stack = project.stack
+    for name in ("one", "two"):
+        project.python(f"tasks.together.apply_async(({name!r}, 'once', {SIZE} * 'x'), offload=True)")
+    project.worker(pool="prefork", concurrency=1, settings=POLICY)
+    stack.wait_empty(within=30)
+    for name in ("one", "two"):
+        assert [entry.retries for entry in stack.ledger.of(name, "end")] == [0, 1]
+    eventually(lambda: not files(project), within=5, what="the end of the files")
