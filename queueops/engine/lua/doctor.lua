@@ -214,6 +214,7 @@ local function check_total(kind, field, wanted)
   end
 end
 
+if repair then now.drainable() end
 count_leases()
 if all then reachable_orgs() end
 given_orgs()

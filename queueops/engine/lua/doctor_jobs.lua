@@ -120,6 +120,7 @@ local function check_unique(digest)
   end
 end
 
+if repair then now.drainable() end
 if ARGV[3] == 'jobs' then
   for i = 4, #ARGV, 2 do check_job(ARGV[i], ARGV[i + 1]) end
 else

@@ -37,6 +37,7 @@ local function look_at(holder)
   end
 end
 
+if repair then now.drainable() end
 for _, holder in ipairs(redis.call('ZRANGE', key.holders(), 0, -1)) do look_at(holder) end
 for i = 4, 3 + processes do look_at(ARGV[i]) end
 for i = 4 + processes, #ARGV do of_resource[ARGV[i]] = of_resource[ARGV[i]] or 0 end

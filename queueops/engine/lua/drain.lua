@@ -72,6 +72,7 @@ end
 local function scheduled_of(org) drain_scheduled(state.org(q, org)) end
 local function lanes_of(org) drain_lanes(state.org(q, org)) end
 
+now.drainable() -- what it puts in it has taken out
 --- @include "lib/asides"
 asides.into_lanes(q, limit)
 for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL - 1)) do drain_ring(resource) end
