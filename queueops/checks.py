@@ -117,7 +117,7 @@ def check_tasks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Check
     from celery import current_app
 
     from queueops.middleware.chain import chain
-    from queueops.middleware.options import TaskPlan
+    from queueops.middleware.plan import TaskPlan
     from queueops.middleware.task_rates import task_rate
 
     messages: list[CheckMessage] = []

@@ -176,7 +176,7 @@ def run_together(task: Any, messages: Sequence[tuple[Any, ...]]) -> list[tuple[i
     Returns:
         For each message what Celery's tracer returns of a run: whether it failed, the result, the seconds.
     """
-    from queueops.middleware.options import TaskPlan
+    from queueops.middleware.plan import TaskPlan
 
     plan = TaskPlan(task.app, task.name, task)
     pairs = [_job(task, plan, _request(task, *message)) for message in messages]

@@ -14,7 +14,7 @@ from queueops.engine.rules.states import OutcomeKind
 from queueops.errors import ConfigurationError, PublishError
 
 if TYPE_CHECKING:
-    from queueops.middleware.options import TaskPlan
+    from queueops.middleware.plan import TaskPlan
 
 __all__ = ["MEMBER_OPTIONS", "Chain", "Envelope", "Job", "Middleware", "Outcome", "chain"]
 

@@ -15,8 +15,9 @@ from queueops.engine.rules.backoff import RetryPolicy
 from queueops.errors import ConfigurationError, InvalidMessage
 from queueops.middleware.breaker import counts
 from queueops.middleware.chain import Envelope, chain
-from queueops.middleware.options import CALL_OPTIONS, TaskPlan, replicas
+from queueops.middleware.options import CALL_OPTIONS, replicas
 from queueops.middleware.org import check_org, check_resource
+from queueops.middleware.plan import TaskPlan
 
 if TYPE_CHECKING:
     from queueops.middleware.publish import AMQP

@@ -16,7 +16,7 @@ from queueops.errors import BrokerUnavailable, JobCancelled, JobExists, NotRepli
 from queueops.middleware import direct
 from queueops.middleware.chain import chain
 from queueops.middleware.envelopes import prepare, shown
-from queueops.middleware.options import TaskPlan
+from queueops.middleware.plan import TaskPlan
 from queueops.middleware.producers import Producers, producers_of
 from queueops.middleware.routing import Queues, Router, Routes, declared
 

@@ -19,7 +19,7 @@ from queueops.middleware.batch_handler import batch_job_of, batching_of, handle_
 from queueops.middleware.chain import Chain, Job, Outcome, chain
 from queueops.middleware.dead_letter import Cancelled
 from queueops.middleware.offload import accept_reference
-from queueops.middleware.options import TaskPlan
+from queueops.middleware.plan import TaskPlan
 
 __all__ = ["failed_elsewhere", "install", "wrap"]
 

@@ -17,7 +17,7 @@ from queueops.engine.rules.backoff import policy_from
 from queueops.engine.rules.states import CELERY_STATES, JobState
 from queueops.engine.store import Store
 from queueops.errors import InvalidMessage
-from queueops.middleware.options import TaskPlan
+from queueops.middleware.plan import TaskPlan
 from queueops.models import DeadLetter
 from queueops.ops import messages
 from queueops.ops.masking import mask, mask_text

@@ -9,7 +9,7 @@ import pytest
 
 from queueops import Item, enqueue_many
 from queueops.errors import ConfigurationError, InvalidResource
-from queueops.middleware.options import TaskPlan
+from queueops.middleware.plan import TaskPlan
 from queueops.middleware.task_rates import task_rate, task_resource
 from tests.middleware.conftest import Bench, Sent
 

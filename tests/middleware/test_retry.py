@@ -11,7 +11,7 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 
 from queueops.middleware.dead_letter import RetryRefused, reason_of
-from queueops.middleware.options import TaskPlan
+from queueops.middleware.plan import TaskPlan
 from queueops.middleware.retry import Retry
 from tests.middleware.conftest import Bench, Configure, Sent
 from tests.support.valkey import Valkey
