@@ -31,6 +31,7 @@ class ModelJob:
     holder: str = ""
     deliveries: int = 0
     cancelled: bool = False
+    stopped: bool = False
     loose: bool = False
     doomed: bool = False
 
@@ -181,13 +182,13 @@ class Model:
         known.due_ms = due_ms
         return "released"
 
-    def cancel(self, task_id: str, now_ms: int) -> str:
-        """Return the word of a cancel."""
+    def cancel(self, task_id: str, now_ms: int, stop: bool) -> str:
+        """Return the word of a cancel; ``stop``: a run is to be stopped, not only to be the last one."""
         known = self.live.get(task_id)
         if known is None:
             return "unknown"
         if known.token:
-            known.cancelled = True
+            known.cancelled, known.stopped = True, known.stopped or stop
             return "cancelling"
         self.end(task_id, "cancelled", now_ms)
         return "cancelled"

@@ -299,7 +299,8 @@ class Machine(RuleBasedStateMachine):
         mine = self.leased(holder)
         renewal = self.world.renewal(holder, {job.token: ran for job in mine})
         assert renewal.lost == []
-        assert set(renewal.cancelled) == {job.token for job in mine if job.cancelled}
+        assert set(renewal.cancelled) == {job.token for job in mine if job.cancelled and job.stopped}
+        assert set(renewal.spared) == {job.token for job in mine if job.cancelled and not job.stopped}
 
     @rule(holder=st.sampled_from(HOLDERS), crashed=st.booleans())
     def go(self, holder: str, crashed: bool) -> None:
@@ -322,16 +323,18 @@ class Machine(RuleBasedStateMachine):
 
     # Operators
 
-    @rule(number=PICK)
-    def cancel(self, number: int) -> None:
+    @rule(number=PICK, stop=st.booleans())
+    def cancel(self, number: int, stop: bool) -> None:
         task_id = self.any_task(number)
-        assert self.store.cancel(task_id, now_ms=self.now) == self.model.cancel(task_id, self.now)
+        word = self.store.cancel(task_id, now_ms=self.now, stop=stop)
+        assert word == self.model.cancel(task_id, self.now, stop)
 
     @precondition(lambda self: self.leased())
-    @rule(number=PICK)
-    def cancel_leased(self, number: int) -> None:
+    @rule(number=PICK, stop=st.booleans())
+    def cancel_leased(self, number: int, stop: bool) -> None:
         task_id = self.pick(self.leased(), number).job.task_id
-        assert self.store.cancel(task_id, now_ms=self.now) == self.model.cancel(task_id, self.now)
+        word = self.store.cancel(task_id, now_ms=self.now, stop=stop)
+        assert word == self.model.cancel(task_id, self.now, stop)
 
     @rule(number=PICK)
     def hold(self, number: int) -> None:
