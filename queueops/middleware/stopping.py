@@ -6,7 +6,6 @@ a cancelled job is also found at the next renewal, when nobody could be asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from celery.utils.log import get_logger
@@ -54,15 +53,26 @@ def stop_cancelled(holder: Holder, pool: Any) -> None:
     if not tokens:
         return
     for request in _requests():
-        if request.token in tokens:
+        if request.token not in tokens:
+            continue
+        tokens.discard(request.token)
+        try:
             word = request.stop(pool, Stop.CANCELLED)
+        except Exception:
+            # It ends as cancelled all the same; the others must be stopped, too.
+            logger.exception("Task %s[%s] was cancelled and goes on", request.name, request.id)
+        else:
             logger.info("Task %s[%s] was cancelled: %s", request.name, request.id, word)
+    holder.untaken(tokens)
 
 
-def _requests() -> Iterator[Request]:
-    for request in {*state.reserved_requests, *state.active_requests}:
-        if isinstance(request, Request) and request.token:
-            yield request
+def _requests() -> list[Request]:
+    while True:
+        try:
+            found = {*state.reserved_requests, *state.active_requests}
+        except RuntimeError:
+            continue  # the event loop, in another thread, has just changed them
+        return [one for one in found if isinstance(one, Request) and one.token]
 
 
 @inspect_command(name=COMMAND, visible=False, args=[("token", str), ("end", str)])

@@ -320,6 +320,14 @@ class Holder:
             self._cancelled.clear()
             return tokens
 
+    def untaken(self, tokens: Iterable[str]) -> None:
+        """These jobs are not yet to be found in the pool: have them taken again while they run."""
+        with self._lock:
+            for token in tokens:
+                held = self._held.get(token)
+                if held is not None and held.handed:
+                    self._cancelled.append(token)
+
     def drop_buffer(self) -> list[str]:
         """Drop what has not started, in the buffer and in batches that wait; returns the tokens, to be
         released.
