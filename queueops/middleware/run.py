@@ -75,6 +75,8 @@ def wrap(app: Celery, task: Any) -> None:
         request = task.request_stack.top
         if request is None or request.called_directly or request.is_eager:
             return body(*args, **kwargs)
+        if not (task.ignore_result or request.ignore_result):
+            request.meta = _kept_with_result(request)
         members = chain()
         # The batch that the job was part of has run already, its hooks before that.
         batch_job = batch_job_of(request)
@@ -126,6 +128,13 @@ def begin(task: Any, context: Any, plan: TaskPlan) -> Job:
     for hook in chain().before_run:
         hook(job)
     return job
+
+
+def _kept_with_result(request: Any) -> dict[str, Any]:
+    # django-celery-results writes `request.meta` into the column of this name.
+    header = (request.headers or {}).get("queueops") or {}
+    info = request.delivery_info or {}
+    return {"org": header.get("org"), "queue": info.get("queue") or info.get("routing_key")}
 
 
 def failed_elsewhere(app: Celery, task: Any, context: Any, error: Exception, run_seconds: float) -> Exception:
