@@ -22,7 +22,7 @@ _WORDS = {
     "burst": "burst {}",
     "max_in_flight": "{} in flight",
     "failure_share": "opens at {:.0%} failed",
-    "min_calls": "of at least {}",
+    "min_calls": "from {} calls on",
     "window_seconds": "in {:g} s",
     "open_seconds": "for {:g} s",
     "longest_open_seconds": "at most {:g} s",

@@ -141,6 +141,7 @@ class ResourceAdmin(OperateMixin, Base):
         response = super().changelist_view(request, {**(extra_context or {}), "title": "Resources"})
         if isinstance(response, TemplateResponse) and response.context_data and request.method == "GET":
             response.context_data["others"] = self._others(request)
+            response.context_data["may_panic"] = self.has_panic_permission(request)
         return response
 
     def _others(self, request: HttpRequest) -> list[dict[str, Any]]:
