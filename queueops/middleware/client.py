@@ -87,7 +87,8 @@ def enqueue_many(
 
     Args:
         task: a task, or the name of one that this process does not know.
-        items: `Item`s, or pairs of args and kwargs; may be a generator.
+        items: `Item`s, or pairs of args and kwargs; may be a generator, of which all is read once an item has
+            `after`.
         app: the Celery app; the task's own, or the current one.
         options: as for `apply_async` (queue, org, countdown, expires, headers, ...), for all items.
 
