@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from queueops.errors import BrokerUnavailable, ConfigurationError, LimitInvalid, PublishError
 
-__all__ = ["check_broker", "check_celery", "check_database", "check_settings", "check_tasks"]
+__all__ = ["check_beat", "check_broker", "check_celery", "check_database", "check_settings", "check_tasks"]
 
 
 @register("queueops")
@@ -109,6 +109,23 @@ _MEMBERS_HINT = (
     'Add "queueops.middleware.unique.Unique", "queueops.middleware.depends.Depends" or '
     '"queueops.middleware.offload.Offload" to QUEUEOPS["MIDDLEWARE"].'
 )
+
+
+@register("queueops")
+def check_beat(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A schedule in the database that every beat sends on its own."""
+    from celery import current_app
+
+    named = str(current_app.conf.beat_scheduler)
+    if named != "django" and not named.replace(":", ".").endswith(".schedulers.DatabaseScheduler"):
+        return []
+    return [
+        Warning(
+            f"The scheduler of beat is {named}: two beats would send each entry twice.",
+            hint='Set CELERY_BEAT_SCHEDULER = "queueops.ops.beat:Scheduler"; it uses the same rows.',
+            id="queueops.W010",
+        )
+    ]
 
 
 @register("queueops")

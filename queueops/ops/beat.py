@@ -185,5 +185,9 @@ class Scheduler(DatabaseScheduler):
 
     def close(self) -> None:
         """Give up the lease, so that another beat goes on at once."""
-        self._give_up()
+        if self.lease:
+            with suppress(Exception):
+                self._store.lead_no_more(NAME, self.holder)
+            logger.info("beat: This process leads no more, it ends.")
+            self.lease = ""
         super().close()

@@ -35,3 +35,29 @@ def test_jobs_of_an_outage_reach_the_queue_when_it_is_over(
     assert started == jobs
     left = outage.python("from queueops.models import OutboxEntry\nanswer = OutboxEntry.objects.count()")
     eventually(lambda: left == 0, within=1)
+
+
+def test_a_relay_that_is_killed_in_the_middle_leaves_each_job_once_and_in_order(
+    stack: Stack, project: Project
+) -> None:
+    number = 1_000
+    written = project.python(
+        f"""
+        from django.db import transaction
+        from queueops import enqueue_in_transaction
+        from queueops.ops import relay
+        relay._away_until = float("inf")  # leave them to the workers
+        with transaction.atomic():
+            jobs = [(f"job-{{n}}",) for n in range({number})]
+            answer = [enqueue_in_transaction(tasks.run, job, queue="bulk") for job in jobs]
+        """
+    )
+    relaying = project.worker(pool="solo", concurrency=1)
+    eventually(lambda: stack.snapshot("bulk").ready > 0, within=20, what="the first step")
+    relaying.kill()
+    project.worker(pool="solo", concurrency=1)
+    eventually(lambda: stack.snapshot("bulk").ready >= number, within=60, what="all are in the broker")
+    with stack.store() as store:
+        claimed = [job.task_id for _ in range(2) for job in store.claim(["bulk"], 500, 0, "reader", 1).jobs]
+        assert not store.claim(["bulk"], 500, 0, "reader", 1).jobs
+    assert claimed == written

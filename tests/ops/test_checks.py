@@ -51,6 +51,14 @@ def test_a_broker_of_another_transport_and_rates_of_each_worker_are_named(app: C
     assert ids(checks.check_celery(None)) == ["queueops.W003", "queueops.W004"]
 
 
+def test_a_schedule_that_every_beat_sends_is_named(app: Celery) -> None:
+    assert checks.check_beat(None) == []
+    app.conf.beat_scheduler = "django_celery_beat.schedulers:DatabaseScheduler"
+    assert ids(checks.check_beat(None)) == ["queueops.W010"]
+    app.conf.beat_scheduler = "queueops.ops.beat:Scheduler"
+    assert checks.check_beat(None) == []
+
+
 def test_options_of_tasks_that_do_not_work_are_named(app: Celery) -> None:
     assert checks.check_tasks(None) == []
     for name, options in {
