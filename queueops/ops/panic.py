@@ -54,7 +54,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What panic mode would hold now: jobs in all, by queue, and by queue for the orgs that come first."""
+    """What panic mode would hold now: jobs in all, by queue, and by queue for the orgs that come first.
+
+    Counted are ready jobs of orgs that no gate of their own holds, of each queue those of 500 orgs at most.
+    """
 
     resource: str
     jobs: int
