@@ -58,11 +58,14 @@ class JobVerbs:
         """
         return str(self._run("hold", _at(now_ms), "hold", task_id).decode())
 
-    def release_job(self, task_id: str, now_ms: int | None = None) -> str:
+    def release_job(self, task_id: str, *, from_parents: bool = False, now_ms: int | None = None) -> str:
         """End a hold; the job has the rank and the due time it had: ``released``, ``unchanged`` or
         ``unknown``.
+
+        ``from_parents``: it waits for no other job any more either, whatever has become of them.
         """
-        return str(self._run("hold", _at(now_ms), "release", task_id).decode())
+        verb = "free" if from_parents else "release"
+        return str(self._run("hold", _at(now_ms), verb, task_id).decode())
 
     def waiting_for(self, task_ids: Sequence[str]) -> dict[str, int]:
         """Return how many jobs wait for each of these tasks, without those that none waits for."""

@@ -91,6 +91,23 @@ def test_a_held_job_is_cancelled_and_purged_like_any_other(world: World) -> None
     assert not [key for key in world.keyspace() if key.startswith(("qo1:blocked", "qo1:parents", "qo1:job"))]
 
 
+def test_a_person_can_release_a_job_from_what_it_waits_for(world: World) -> None:
+    parents = world.enqueue(number=2, due_ms=world.now + 60_000)
+    after = tuple(parent.task_id for parent in parents)
+    now, later, held = (world.enqueue(after=after, due_ms=due)[0] for due in (0, world.now + 5000, 0))
+    hold(world, held.task_id)
+
+    for job in (now, later, held):
+        assert world.store.release_job(job.task_id, from_parents=True, now_ms=world.now) == "released"
+        assert world.store.release_job(job.task_id, from_parents=True, now_ms=world.now) == "unchanged"
+        check(world)
+
+    assert "qo1:marks" not in world.keyspace(), "its parents know nothing of it"
+    assert {job.tag for job in world.take(5)} == {now.tag, held.tag}
+    world.clock.advance(seconds=5)
+    assert world.one().tag == later.tag
+
+
 @pytest.mark.parametrize("finish_first", [True, False])
 def test_a_held_job_that_waits_for_another_waits_for_both(world: World, finish_first: bool) -> None:
     [parent] = world.enqueue()

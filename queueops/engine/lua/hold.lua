@@ -1,7 +1,7 @@
 -- hold: one job waits until a person releases it.
 -- KEYS    1 prefix
--- ARGV    1 now_ms ('' = Redis TIME)   2 'hold' | 'release'   3 task id
--- RETURNS 'held' | 'leased' (it runs: nothing changed) | 'released' | 'unchanged' (it was not held) | 'unknown'
+-- ARGV    1 now_ms ('' = Redis TIME)   2 'hold' | 'release' | 'free' (also from the jobs that it waits for)   3 task id
+-- RETURNS 'held' | 'leased' (it runs: nothing changed) | 'released' | 'unchanged' (nothing held it) | 'unknown'
 -- COST    O(log jobs)
 -- KEEPS   a held job keeps its rank and its due time; one that also waits for other jobs waits for both
 
@@ -45,6 +45,14 @@ local function release()
   return 'released'
 end
 
-local word = verb == 'hold' and hold() or verb == 'release' and release()
+local function free()
+  if not redis.call('ZSCORE', key.blocked(queue), tag) then return 'unchanged' end
+  local mark = held()
+  blocked.leave_parents(q, tag)
+  blocked.open(q, tag, mark and tonumber(mark:sub(2)))
+  return 'released'
+end
+
+local word = ({ hold = hold, release = release, free = free })[verb]()
 state.flush()
 return word

@@ -43,8 +43,7 @@ function blocked.without(q, tag, parent) -- one of the jobs that it waits for ha
   end
 end
 
-function blocked.drop(q, tag) -- the job ends here; returns whether it was blocked
-  if redis.call('ZREM', key.blocked(q.name), tag) == 0 then return false end
+function blocked.leave_parents(q, tag) -- the job waits for nobody any more
   for _, parent in ipairs(redis.call('SMEMBERS', key.parents(q.name, tag))) do
     local children = key.children(q.name, parent)
     if redis.call('ZREM', children, tag) == 1 and redis.call('EXISTS', children) == 0 then
@@ -52,5 +51,10 @@ function blocked.drop(q, tag) -- the job ends here; returns whether it was block
     end
   end
   redis.call('DEL', key.parents(q.name, tag))
+end
+
+function blocked.drop(q, tag) -- the job ends here; returns whether it was blocked
+  if redis.call('ZREM', key.blocked(q.name), tag) == 0 then return false end
+  blocked.leave_parents(q, tag)
   return true
 end
