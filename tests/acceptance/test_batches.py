@@ -145,3 +145,19 @@ def test_a_job_that_is_cancelled_while_it_waits_is_left_out(stack: Stack) -> Non
     stack.wait_empty()
     assert stack.ledger.starts("job-1") == 0
     assert (stack.snapshot().totals["succeeded"], stack.snapshot().totals["cancelled"]) == (2, 1)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_connection_that_is_cut_while_jobs_wait_loses_and_doubles_none(stack: Stack, pool: str) -> None:
+    jobs = [f"job-{n}" for n in range(4)]
+    for job in jobs:
+        stack.enqueue("patient", job, kwargs={"org": "acme"})
+    proxy = stack.proxy()
+    worker = stack.worker(pool=pool, concurrency=1, broker_url=proxy.broker_url)
+    eventually(lambda: stack.snapshot().leased == 4, within=10, what="all wait in the batch")
+    proxy.cut()
+    stack.wait_ended(*jobs, within=40)
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(jobs)
+    assert set(sizes(stack).values()) == {4}, "still one batch"
+    assert worker.alive()
