@@ -103,7 +103,7 @@ def test_an_org_has_one_limit_for_a_queue_and_one_for_a_time(store: Store, clien
 
 
 def test_the_live_picture_stands_beside_each_row(app: Celery, store: Store, client: Client) -> None:
-    limits.set_limit(ACTOR, "acme", "bulk", {"max_in_flight": 2, "rpm": 600, "burst": 20})
+    limits.set_limit(ACTOR, "acme", "bulk", {"max_in_flight": 2, "rpm": 1, "burst": 20})
     limits.set_limit(ACTOR, "other", "", {"weight": 2})
     for number in range(5):
         letters.publish(app, number, queue="bulk", org="acme")
