@@ -216,17 +216,20 @@ def hold(actor: Actor, task_ids: Iterable[str]) -> Changed:
     return _each(actor, permissions.HOLD_JOB, "hold", task_ids, lambda store, one: store.hold(one), "held")
 
 
-def release(actor: Actor, task_ids: Iterable[str]) -> Changed:
+def release(actor: Actor, task_ids: Iterable[str], *, from_parents: bool = False) -> Changed:
     """End the hold of jobs: each has the place and the due time it had.
+
+    Args:
+        from_parents: they wait for no other job any more either, whatever has become of it.
 
     Raises what `retry` raises.
     """
     return _each(
         actor,
         permissions.HOLD_JOB,
-        "release",
+        "release from parents" if from_parents else "release",
         task_ids,
-        lambda store, one: store.release_job(one),
+        lambda store, one: store.release_job(one, from_parents=from_parents),
         "released",
     )
 

@@ -259,6 +259,18 @@ def test_a_held_job_waits_until_it_is_released(app: Celery, store: Store) -> Non
     assert verbs == [("hold", 1), ("hold", 0), ("release", 1)]
 
 
+def test_a_job_whose_parent_will_not_come_back_is_released_from_it(app: Celery, store: Store) -> None:
+    parent = letters.publish(app, countdown=60)
+    child = letters.publish(app, after=[parent])
+    jobs.cancel(ACTOR, [parent])
+    assert jobs.release(ACTOR, [child]).words == {child: "unchanged"}
+
+    assert jobs.release(ACTOR, [child], from_parents=True).words == {child: "released"}
+
+    assert letters.claim(store).task_id == child
+    assert AuditEntry.objects.latest("pk").verb == "release from parents"
+
+
 # drain
 
 
