@@ -169,7 +169,8 @@ def accounts_for(fault: Fault, first: Run, again: Run, faults: Sequence[Fault]) 
         return False
     until = fault.until(again.began)
     back = BACK_SECONDS if fault.kind in (Kind.STOPPED, Kind.CUT_OFF) else 0.0
-    if until + back < first.began or fault.began > settled_by(first, faults):
+    # A claim that was lost with a primary was made before the promotion, its run may begin after it.
+    if until + back < (first.claimed or first.began) or fault.began > settled_by(first, faults):
         return False
     if fault.kind in (Kind.STOPPED, Kind.CUT_OFF):
         return until - fault.began >= LAPSE_SECONDS

@@ -14,7 +14,7 @@ from tests.support.ledger import Ledger
 @dataclass
 class Run:
     """One run of one attempt. Times are Unix seconds; ``outcome`` is "end", "error" or "" for a run whose
-    end nobody saw."""
+    end nobody saw; ``claimed`` is when the broker gave the job out, 0 where it does not say."""
 
     job: str
     attempt: int
@@ -24,6 +24,7 @@ class Run:
     began: float
     ended: float = 0.0
     outcome: str = ""
+    claimed: float = 0.0
 
     def __str__(self) -> str:
         end = f"{self.outcome} after {self.ended - self.began:.2f} s" if self.outcome else "never ended"
@@ -43,7 +44,7 @@ def runs_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Run]]:
     for line in entries:
         key = (line["job"], line["attempt"], line["token"], line["worker"], line["pid"])
         if line["event"] == "start":
-            running[key] = Run(*key, began=line["at"])
+            running[key] = Run(*key, began=line["at"], claimed=line.get("claimed", 0.0))
             runs[line["job"]].append(running[key])
         elif key in running:
             run = running.pop(key)

@@ -43,6 +43,7 @@ def recorded_run(task: Task, job: str, seconds: float, fails: int) -> None:
     facts = {
         "attempt": request.retries or 0,
         "token": delivery.get("token") or "",
+        "claimed": (delivery.get("claimed_ms") or 0) / 1000,
         "deliveries": delivery.get("deliveries") or 0,
         "worker": request.hostname or "",
     }

@@ -76,6 +76,13 @@ def test_only_a_fault_of_the_right_kind_place_and_time_explains(fault: Fault, re
     assert explain(FIRST, AGAIN, [fault]) == reason
 
 
+def test_a_claim_that_was_lost_in_a_promotion_may_begin_to_run_after_it() -> None:
+    promoted = Fault(Kind.PROMOTED, NAP - 2, NAP - 1)
+    reason = "promoted replica had not received the claim or the end"
+    assert explain(run(NAP, NAP + 1, claimed=NAP - 1.5), AGAIN, [promoted]) == reason
+    assert explain(run(NAP, NAP + 1, claimed=NAP - 0.5), AGAIN, [promoted]) is None
+
+
 def test_an_end_that_could_not_be_told_may_be_lost_with_its_worker_later() -> None:
     away = Fault(Kind.BROKER_STOPPED, NAP + 0.5, NAP + 20)
     killed = Fault(Kind.WORKER_KILLED, NAP + 21, NAP + 21.1, ("w1",))
