@@ -83,7 +83,8 @@ PATTERNS: dict[str, Key] = _table(
         "org:{queue}:{org}",
         "hash",
         "running state: v virtual time in ms, n jobs in flight, a weight while active, l its lanes' resources"
-        " (each followed by a blank), c gate that closed it, t tat of its rate in us; expires when idle",
+        " (each followed by a blank), c gate that closed it, t tat of its rate in us, own 0 when it has no"
+        " settings of its own; expires when idle",
     ),
     (
         "queue",

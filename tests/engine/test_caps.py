@@ -143,3 +143,19 @@ def test_a_run_of_two_hours_keeps_its_slot(world: World) -> None:
     second = world.one()
     world.settle(second)
     assert world.org().in_flight == 0
+
+
+def test_an_org_that_gets_its_first_limit_or_pause_keeps_to_it(world: World) -> None:
+    world.store.set_limits(QUEUE, {"other": Limits(max_in_flight=1)}, now_ms=world.now)
+    for org in ("acme", "globex"):
+        world.enqueue(org, number=20)
+    held = world.take(6)
+
+    world.store.set_limits(QUEUE, {"acme": Limits(max_in_flight=4)}, now_ms=world.now)
+    world.store.pause(QUEUE, "globex", now_ms=world.now)
+
+    more = world.take(20)
+    assert {job.org for job in more} == {"acme"}
+    assert sum(job.org == "acme" for job in held + more) == 4
+    world.store.set_limits(QUEUE, {"acme": None}, now_ms=world.now)
+    assert len(world.take(20)) == 13

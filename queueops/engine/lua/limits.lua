@@ -34,6 +34,7 @@ if changed > 0 then
   local q = state.queue(queue)
   for _, org in ipairs(orgs) do
     local o = state.org(q, org)
+    o.own = '1'
     if o.a > 0 then limits.of(q, o) end -- an active org counts with its new weight at once
     lanes.open(q, o)
   end

@@ -67,7 +67,11 @@ else
   if kind == 'task' then
     task_changed(q)
   else
-    if kind == 'org' then lanes.open(q, state.org(q, name)) end -- at its head it meets what holds now
+    if kind == 'org' then
+      local o = state.org(q, name)
+      o.own = '1'
+      lanes.open(q, o) -- at its head it meets what holds now
+    end
     time_end(q)
     if ARGV[9] ~= '' and verb == 'resume' then start_ramp(q) end
   end

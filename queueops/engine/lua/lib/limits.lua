@@ -21,8 +21,9 @@ end
 function limits.of(q, o) -- read when a gate or a weight asks for them: a settle of an active org does not
   if o.limits then return o.limits end
   local found
-  if q.has_orgs then
+  if q.has_orgs and o.own ~= '0' then -- most orgs have none: looked up once, and told by whoever gives them some
     local own = redis.call('HMGET', key.gates(q.name), '=' .. o.name, '!' .. o.name)
+    o.own = (own[1] or own[2]) and '1' or '0'
     o.pause = own[2]
     found = own[1] and limits.parse(own[1])
   end

@@ -36,10 +36,11 @@ end
 function state.org(q, name)
   local o = q.orgs[name]
   if o then return o end
-  local was = redis.call('HMGET', key.org(q.name, name), 'v', 'n', 'a', 'l', 'c', 't')
+  local was = redis.call('HMGET', key.org(q.name, name), 'v', 'n', 'a', 'l', 'c', 't', 'own')
   o = {
     name = name, was = was, v = tonumber(was[1]) or 0, n = tonumber(was[2]) or 0, a = tonumber(was[3]) or 0,
     lanes = was[4] or '', closed = was[5] or '', t = tonumber(was[6]) or 0,
+    own = was[7], -- whether it has settings of its own: '1' | '0' | false (not looked yet)
   }
   q.orgs[name] = o
   return o
@@ -97,8 +98,9 @@ local function save_org(q, o)
   end
   q.waiting = q.waiting + (o.lanes ~= '' and 1 or 0) - (lanes ~= '' and 1 or 0)
   local hash = key.org(q.name, o.name)
-  if a ~= o.a or o.lanes ~= lanes or o.closed ~= closed or o.t ~= t then
-    redis.call('HSET', hash, 'v', o.v, 'n', o.n, 'a', a, 'l', o.lanes, 'c', o.closed, 't', o.t)
+  if a ~= o.a or o.lanes ~= lanes or o.closed ~= closed or o.t ~= t or was[1] and o.own ~= was[7] then
+    redis.call('HSET', hash, 'v', o.v, 'n', o.n, 'a', a, 'l', o.lanes, 'c', o.closed, 't', o.t,
+      'own', o.own or '')
   elseif o.v ~= (tonumber(was[1]) or 0) or o.n ~= (tonumber(was[2]) or 0) then
     redis.call('HSET', hash, 'v', o.v, 'n', o.n)
   else
