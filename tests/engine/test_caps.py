@@ -158,4 +158,4 @@ def test_an_org_that_gets_its_first_limit_or_pause_keeps_to_it(world: World) -> 
     assert {job.org for job in more} == {"acme"}
     assert sum(job.org == "acme" for job in held + more) == 4
     world.store.set_limits(QUEUE, {"acme": None}, now_ms=world.now)
-    assert len(world.take(20)) == 13
+    assert len(world.take(20)) == 16

@@ -98,9 +98,9 @@ local function save_org(q, o)
   end
   q.waiting = q.waiting + (o.lanes ~= '' and 1 or 0) - (lanes ~= '' and 1 or 0)
   local hash = key.org(q.name, o.name)
-  if a ~= o.a or o.lanes ~= lanes or o.closed ~= closed or o.t ~= t or was[1] and o.own ~= was[7] then
-    redis.call('HSET', hash, 'v', o.v, 'n', o.n, 'a', a, 'l', o.lanes, 'c', o.closed, 't', o.t,
-      'own', o.own or '')
+  if was[1] and o.own and o.own ~= was[7] then redis.call('HSET', hash, 'own', o.own) end
+  if a ~= o.a or o.lanes ~= lanes or o.closed ~= closed or o.t ~= t then
+    redis.call('HSET', hash, 'v', o.v, 'n', o.n, 'a', a, 'l', o.lanes, 'c', o.closed, 't', o.t)
   elseif o.v ~= (tonumber(was[1]) or 0) or o.n ~= (tonumber(was[2]) or 0) then
     redis.call('HSET', hash, 'v', o.v, 'n', o.n)
   else
