@@ -139,7 +139,7 @@ def test_messages_that_no_worker_can_run_become_dead_letters_and_hold_nobody_up(
     stack.wait_ended("good")
     # Then every bad one lies in the dead stream, whole and with its reason
     count = len(bodies) + 1 + 4 + 2
-    eventually(lambda: len(stack.dead()) == count, within=10, what="all of them dead")
+    eventually(lambda: len(stack.dead()) == count, within=30, what="all of them dead")
     reasons = {entry.task_id: entry.detail["reason"] for entry in stack.dead()}
     assert (reasons.pop("unknown"), reasons.pop("expired")) == ("unknown_task", "expired")
     assert set(reasons.values()) == {"undecodable"}
