@@ -25,7 +25,8 @@ WORDS: Mapping[str, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+# These three are made for every job that runs, so they are not frozen: the guard of each field costs 0.1 us.
+@dataclass(slots=True)
 class Leased:
     """A job and the lease on it. ``token`` fences every later verb; ``message`` is Celery's message as
     published.
@@ -49,7 +50,7 @@ class Leased:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claim:
     """The answer of a claim: jobs; ``more``: ask again at once; ``wait_ms``: how long to wait for the
     bell.
@@ -60,7 +61,7 @@ class Claim:
     wait_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How a lease ended. ``run_ms``: time in the task's body; ``detail``: what a dead letter should tell;
     ``counts_as_failure``: the attempt is a failure for the breaker of its resource.

@@ -62,6 +62,10 @@ class Sent:
     cancelled: list[int] = field(default_factory=list)
 
 
+#: What the broker says of jobs that it has, or had.
+_PLAIN = frozenset({"ready", "scheduled", "blocked", "duplicate"})
+
+
 class Batch:
     """What all messages of a call have in common.
 
@@ -159,6 +163,9 @@ class Batch:
             raise failed
 
     def _note(self, sent: Sent, jobs: list[NewJob], words: list[str]) -> None:
+        if _PLAIN.issuperset(words):
+            sent.ids += [job.task_id for job in jobs]
+            return
         for job, word in zip(jobs, words, strict=True):
             if word.startswith("existing "):
                 there = word.removeprefix("existing ")

@@ -139,6 +139,8 @@ class Middleware:
 
     #: The outcomes that `after_run` wants to see; None is all. Leaving out successes keeps them fast.
     outcomes: ClassVar[frozenset[OutcomeKind] | None] = None
+    #: Keys of the header whose jobs `before_run` wants to see; None is every job. Others are kept fast.
+    run_marks: ClassVar[frozenset[str] | None] = None
     #: Options of a call that do nothing without this member, of those in `MEMBER_OPTIONS`.
     options: ClassVar[frozenset[str]] = frozenset()
 
@@ -176,6 +178,7 @@ class Chain:
         "members",
         "on_error",
         "publish_refused",
+        "run_marks",
         "unhandled",
     )
 
@@ -189,6 +192,8 @@ class Chain:
             "publish_refused"
         )
         self.before_run: tuple[Callable[[Job], None], ...] = self._hooks("before_run")
+        marks = [member.run_marks for member in self.members if _overrides(member, "before_run")]
+        self.run_marks = None if None in marks else frozenset[str]().union(*(m for m in marks if m))
         self.on_error: tuple[Callable[[Job, Exception], Exception | None], ...] = self._hooks("on_error")
         after = [member for member in reversed(self.members) if _overrides(member, "after_run")]
         self.after_success = tuple(member for member in after if _wants(member, success=True))
@@ -196,6 +201,13 @@ class Chain:
 
     def _hooks(self, name: str) -> tuple[Any, ...]:
         return tuple(getattr(member, name) for member in self.members if _overrides(member, name))
+
+    def concerns(self, request: Any) -> bool:
+        """Whether a member wants to see this job before it runs."""
+        if self.run_marks is None:
+            return True
+        header = (request.headers or {}).get("queueops") or {}
+        return not self.run_marks.isdisjoint(header)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Tell the members how a run ended."""

@@ -45,6 +45,7 @@ class Offload(Middleware):
     """
 
     options: ClassVar[frozenset[str]] = frozenset({"offload"})
+    run_marks: ClassVar[frozenset[str]] = frozenset({"offload"})
 
     def before_publish(self, envelope: Envelope) -> None:
         """Store what would not fit; the next attempt of a job refers to the same file."""

@@ -83,7 +83,7 @@ def wrap(app: Celery, task: Any) -> None:
         started = perf_counter() - (batch_job.run_seconds if batch_job else 0.0)
         job: Job | None = None
         try:
-            if members.before_run and batch_job is None:
+            if members.before_run and batch_job is None and members.concerns(request):
                 job = make_job()
                 given, named = job.args, job.kwargs
                 for hook in members.before_run:
