@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queueops.engine.keys import PATTERNS, Keys
+from queueops.engine.keys import PATTERNS
+from queueops.engine.verbs import Verbs
 
 #: Jobs or index entries that one script looks at.
 BATCH = 500
@@ -35,15 +36,8 @@ def differences(reply: Sequence[Any]) -> list[Difference]:
     return [Difference(*texts[start : start + 4]) for start in range(0, len(texts), 4)]
 
 
-class DoctorVerbs:
+class DoctorVerbs(Verbs):
     """Part of :class:`queueops.engine.store.Store`."""
-
-    client: Any
-    prefix: str
-    key: Keys
-
-    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
-        raise NotImplementedError
 
     def check_queue(
         self, queue: str, *, thorough: bool = False, repair: bool = False, now_ms: int | None = None

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from queueops.engine.keys import Keys
 from queueops.engine.rules.histogram import EMPTY, added, counted
+from queueops.engine.verbs import Verbs
 
 __all__ = [
     "FOLD",
@@ -140,17 +140,8 @@ def combined(buckets: Iterable[Bucket]) -> Bucket:
     )
 
 
-class HistoryVerbs:
+class HistoryVerbs(Verbs):
     """Part of :class:`queueops.engine.store.Store`."""
-
-    client: Any
-    key: Keys
-
-    def queues(self) -> list[str]:
-        raise NotImplementedError
-
-    def now_ms(self) -> int:
-        raise NotImplementedError
 
     def history(
         self,

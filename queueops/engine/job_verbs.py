@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from queueops.engine import replies
 from queueops.engine.job_types import JobRow, JobSnapshot, job_rows, job_snapshot
-from queueops.engine.keys import Keys
 from queueops.engine.rules.envelope import unpack
+from queueops.engine.verbs import Verbs, at, steps
 
 #: Jobs that one step of a drain moves.
 DRAIN_STEP = 1_000
@@ -20,28 +20,14 @@ Children = Literal["keep", "release", "cancel"]
 RetryWord = Literal["ready", "unchanged", "unknown"]
 
 
-def _at(now_ms: int | None) -> int | str:
-    return "" if now_ms is None else now_ms
-
-
-class JobVerbs:
+class JobVerbs(Verbs):
     """Part of :class:`queueops.engine.store.Store`."""
-
-    client: Any
-    key: Keys
-
-    def now_ms(self) -> int:
-        """Return the server's time."""
-        raise NotImplementedError
-
-    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
-        raise NotImplementedError
 
     def job(self, task_id: str, now_ms: int | None = None) -> JobSnapshot | None:
         """Return where the job of ``task_id`` is and what decides when it runs; ``None`` when it is over, or
         never was.
         """
-        return job_snapshot(task_id, self._run("explain", _at(now_ms), task_id))
+        return job_snapshot(task_id, self._run("explain", at(now_ms), task_id))
 
     def cancel(self, task_id: str, now_ms: int | None = None, *, stop: bool = True) -> str:
         """End a job that waits, for good: ``cancelled``. Of a leased one its worker is told at the next
@@ -50,13 +36,13 @@ class JobVerbs:
         ``stop``: a run that has begun is stopped; without, it may end, as the last one.
         """
         run = "stop" if stop else "spare"
-        return str(self._run("cancel", _at(now_ms), task_id, run).decode())
+        return str(self._run("cancel", at(now_ms), task_id, run).decode())
 
     def hold(self, task_id: str, now_ms: int | None = None) -> str:
         """Keep a job from running until :meth:`release_job`: ``held``, ``leased`` (it runs) or
         ``unknown``.
         """
-        return str(self._run("hold", _at(now_ms), "hold", task_id).decode())
+        return str(self._run("hold", at(now_ms), "hold", task_id).decode())
 
     def release_job(self, task_id: str, *, from_parents: bool = False, now_ms: int | None = None) -> str:
         """End a hold; the job has the rank and the due time it had: ``released``, ``unchanged`` or
@@ -65,7 +51,7 @@ class JobVerbs:
         ``from_parents``: it waits for no other job any more either, whatever has become of them.
         """
         verb = "free" if from_parents else "release"
-        return str(self._run("hold", _at(now_ms), verb, task_id).decode())
+        return str(self._run("hold", at(now_ms), verb, task_id).decode())
 
     def waiting_for(self, task_ids: Sequence[str]) -> dict[str, int]:
         """Return how many jobs wait for each of these tasks, without those that none waits for."""
@@ -90,10 +76,7 @@ class JobVerbs:
         ``children``: jobs that wait for them go on waiting (``keep``), or are released or cancelled, step by
         step, by the claims of their queues.
         """
-        return sum(
-            int(self._run("unbury", _at(now_ms), children, *task_ids[at : at + PAGE]))
-            for at in range(0, len(task_ids), PAGE)
-        )
+        return sum(int(self._run("unbury", at(now_ms), children, *step)) for step in steps(task_ids, PAGE))
 
     def message_of(self, task_id: str) -> str | None:
         """Return Celery's message of a job that waits or runs; ``None`` when it is over, or never was."""
@@ -135,12 +118,12 @@ class JobVerbs:
         A page may be empty though the next is not; jobs that come or go meanwhile may be missed.
         """
         filters = (queue, state, org, task, "overdue" if overdue else "")
-        reply = self._run("list", cursor, look_at, *filters, _at(now_ms), _at(claimed_before_ms))
+        reply = self._run("list", cursor, look_at, *filters, at(now_ms), at(claimed_before_ms))
         return job_rows(reply[1:]), reply[0].decode()
 
     def retry(self, task_id: str, now_ms: int | None = None) -> RetryWord:
         """Have a job that waits for its time run now; ``unchanged``: it does not wait for one."""
-        word: RetryWord = replies.words([self._run("retry", _at(now_ms), task_id)])[0]  # type: ignore[assignment]
+        word: RetryWord = replies.words([self._run("retry", at(now_ms), task_id)])[0]  # type: ignore[assignment]
         return word
 
     def drain_steps(self, queue: str, until_ms: int = 0, now_ms: int | None = None) -> Iterator[int]:
@@ -151,9 +134,9 @@ class JobVerbs:
         """
         while True:
             if until_ms:
-                moved = int(self._run("drain", _at(now_ms), queue, DRAIN_STEP, until_ms))
+                moved = int(self._run("drain", at(now_ms), queue, DRAIN_STEP, until_ms))
             else:
-                moved = int(self._run("purge", _at(now_ms), queue, DRAIN_STEP))
+                moved = int(self._run("purge", at(now_ms), queue, DRAIN_STEP))
             if not moved:
                 return
             yield moved

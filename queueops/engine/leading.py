@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from redis.exceptions import OutOfMemoryError, WatchError
 
 from queueops.engine import replies, scripts
-from queueops.engine.keys import Keys
+from queueops.engine.enqueue_verbs import EnqueueVerbs
+from queueops.engine.rules.envelope import NewJob
 from queueops.errors import BrokerFull, StaleLease
 
 __all__ = ["Leading"]
 
 
-class Leading:
+class Leading(EnqueueVerbs):
     """Part of :class:`queueops.engine.store.Store`."""
-
-    client: Any
-    prefix: str
-    key: Keys
-
-    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
-        raise NotImplementedError
 
     def lead(self, name: str, holder: str, lease_ms: int) -> str:
         """Take or keep the lease of ``name``; returns its value, ``""`` while another process has it."""
@@ -30,6 +22,10 @@ class Leading:
     def lead_no_more(self, name: str, holder: str) -> None:
         """Give up the lease of ``name``, so that the next process need not wait for its end."""
         self._run("lead", name, holder, 0)
+
+    def send_due(self, name: str, lease: str, queue: str, job: NewJob, due: str) -> str:
+        """Enqueue the job of a due time as the leader of ``name``; see :meth:`enqueue_due`."""
+        return self.enqueue_due(name, lease, queue, self._enqueue_args(queue, [job], None), due)
 
     def enqueue_due(self, name: str, lease: str, queue: str, arguments: list[str | int], due: str) -> str:
         """Run an enqueue of one job in one step with a look at the lease of ``name``.

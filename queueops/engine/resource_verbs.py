@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from queueops.engine import replies
-from queueops.engine.keys import Keys
 from queueops.engine.rules.gates import ResourceLimits
 from queueops.engine.rules.resources import pack_resource, unpack_resource
 from queueops.engine.types import Pause
-
-#: Resources whose limits one script call publishes.
-STEP = 500
+from queueops.engine.verbs import Verbs, at, steps
 
 BreakerState = Literal["closed", "open", "half_open"]
 _STATES: Mapping[str, BreakerState] = {"": "closed", "open": "open", "half": "half_open"}
@@ -53,23 +50,17 @@ class ResourceSnapshot:
     orgs: dict[str, int]
 
 
-class ResourceVerbs:
+class ResourceVerbs(Verbs):
     """Part of :class:`queueops.engine.store.Store`."""
 
-    client: Any
-    key: Keys
-
-    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
-        raise NotImplementedError
-
     def set_resources(self, limits: Mapping[str, ResourceLimits | None], now_ms: int | None = None) -> int:
-        """Publish limits by resource, :data:`STEP` a step; ``None`` deletes. Returns how many changed."""
-        changed, items = 0, list(limits.items())
-        for at in range(0, len(items), STEP):
+        """Publish limits by resource, some hundreds a step; ``None`` deletes. Returns how many changed."""
+        changed = 0
+        for step in steps(limits.items()):
             args: list[str] = []
-            for name, value in items[at : at + STEP]:
+            for name, value in step:
                 args += (name, "" if value is None else pack_resource(value))
-            changed += int(self._run("resources", _at(now_ms), *args))
+            changed += int(self._run("resources", at(now_ms), *args))
         return changed
 
     def read_resources(self) -> dict[str, ResourceLimits]:
@@ -105,15 +96,15 @@ class ResourceVerbs:
         self, resource: str, *, until_ms: int = 0, by: str = "", reason: str = "", now_ms: int | None = None
     ) -> None:
         """Open the breaker of ``resource`` until ``until_ms`` (0: :meth:`panic_off`); its jobs wait."""
-        self._run("panic", _at(now_ms), "on", resource, until_ms, by or "operator", reason)
+        self._run("panic", at(now_ms), "on", resource, until_ms, by or "operator", reason)
 
     def panic_off(self, resource: str, now_ms: int | None = None) -> bool:
         """Close the breaker, whoever opened it; returns whether it was open or half open."""
-        return bool(self._run("panic", _at(now_ms), "off", resource, 0, "", "") == b"closed")
+        return bool(self._run("panic", at(now_ms), "off", resource, 0, "", "") == b"closed")
 
     def resource_snapshot(self, resource: str, now_ms: int | None = None) -> ResourceSnapshot:
         """Return the live picture of ``resource``."""
-        reply = replies.words(self._run("resource", _at(now_ms), resource))
+        reply = replies.words(self._run("resource", at(now_ms), resource))
         got = dict(zip(reply[::2], reply[1::2], strict=True))
         number = {field: float(text) for field, text in got.items() if field in _NUMBERS and text}
         return ResourceSnapshot(
@@ -156,10 +147,6 @@ _NUMBERS = frozenset(
         *("good", "bad", "probes_out", "probes_passed"),
     }
 )
-
-
-def _at(now_ms: int | None) -> int | str:
-    return "" if now_ms is None else now_ms
 
 
 def _by_queue(got: Mapping[str, str], start: str) -> dict[str, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
+
+from queueops.engine.verbs import Verbs
 
 __all__ = ["Acquired", "Slots"]
 
@@ -22,11 +23,8 @@ class Acquired:
     slot: str
 
 
-class Slots:
+class Slots(Verbs):
     """Part of :class:`queueops.engine.store.Store`."""
-
-    def _run(self, name: str, *args: str | int | float | bytes) -> Any:
-        raise NotImplementedError
 
     def acquire_rate(
         self, name: str, *, per_minute: float, burst: int, now_ms: int | None = None

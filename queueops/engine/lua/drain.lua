@@ -7,36 +7,34 @@
 
 --- @include "lib/clock"
 --- @include "lib/state"
---- @include "lib/lanes"
-
-local RINGS_A_CALL = 100
-local TIMERS_A_CALL = 500
+--- @include "lib/empty"
 
 now.set(ARGV[1])
 local queue, limit, until_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local q = state.queue(queue)
-local moved = 0
+local drain = { number = 0 }
+
+function drain.full() return drain.number >= limit end
 
 local function put_off(o, tags)
   for _, tag in ipairs(tags) do lanes.schedule(q, o, tag, until_ms) end
-  moved = moved + #tags
+  drain.number = drain.number + #tags
 end
 
-local function drain_lanes(o)
+function drain.lanes(o)
   for resource in o.lanes:gmatch('(%S*) ') do
-    if moved >= limit then return end
+    if drain.full() then return end
     local lane = key.lane(queue, resource, o.name)
-    local tags = redis.call('ZRANGE', lane, 0, limit - moved - 1)
+    local tags = redis.call('ZRANGE', lane, 0, limit - drain.number - 1)
     if tags[1] then q.depth = q.depth - redis.call('ZREM', lane, unpack(tags)) end
     put_off(o, tags)
-    if redis.call('EXISTS', lane) == 0 then rings.lane_emptied(q, o, resource) end
+    empty.lane(q, o, resource)
   end
-  if o.lanes == '' then lanes.open(q, o) end -- a closing is only worth remembering for jobs that wait
 end
 
-local function drain_scheduled(o)
+function drain.scheduled(o)
   local scheduled = key.scheduled(queue, o.name)
-  local tags = redis.call('ZRANGEBYSCORE', scheduled, '-inf', '(' .. until_ms, 'LIMIT', 0, limit - moved)
+  local tags = redis.call('ZRANGEBYSCORE', scheduled, '-inf', '(' .. until_ms, 'LIMIT', 0, limit - drain.number)
   put_off(o, tags)
   state.count(q, 'scheduled', -#tags) -- they were among the scheduled before
   local due_ms = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
@@ -47,38 +45,12 @@ local function drain_scheduled(o)
   end
 end
 
-local function drain_ring(resource)
-  local ring = key.ring(queue, resource)
-  for _, org in ipairs(redis.call('ZRANGE', ring, 0, limit - 1)) do
-    if moved >= limit then break end
-    local o = state.org(q, org)
-    drain_lanes(o)
-    if not rings.has_lane(o, resource) then redis.call('ZREM', ring, org) end
-  end
-  if redis.call('EXISTS', ring) == 0 then redis.call('ZREM', key.rings(queue), resource) end
-end
-
-local function drain_timers(from, to, kinds) -- orgs that wait for a time, or are closed, and rings that are
-  for start = 0, TIMERS_A_CALL * 99, TIMERS_A_CALL do
-    local entries = redis.call('ZRANGEBYSCORE', key.timers(queue), from, to, 'LIMIT', start, TIMERS_A_CALL)
-    for _, entry in ipairs(entries) do
-      local drain = kinds[entry:sub(1, 1)]
-      if drain and moved < limit then drain(entry:sub(2)) end
-    end
-    if moved > 0 or #entries < TIMERS_A_CALL then return end
-  end
-end
-
-local function scheduled_of(org) drain_scheduled(state.org(q, org)) end
-local function lanes_of(org) drain_lanes(state.org(q, org)) end
-
 now.drainable() -- what it puts in it has taken out
---- @include "lib/asides"
-asides.into_lanes(q, limit)
-for _, resource in ipairs(redis.call('ZRANGE', key.rings(queue), 0, RINGS_A_CALL - 1)) do drain_ring(resource) end
-if moved < limit then
-  drain_timers('-inf', '(' .. until_ms, { s = scheduled_of, o = lanes_of, r = drain_ring })
+empty.rings(q, drain, limit)
+empty.timers(q, drain, limit, '-inf', '(' .. until_ms)
+if drain.number == 0 then -- of what is due later only closings are looked at
+  drain.scheduled = nil
+  empty.timers(q, drain, limit, until_ms, '+inf')
 end
-if moved == 0 then drain_timers(until_ms, '+inf', { o = lanes_of, r = drain_ring }) end
 state.flush()
-return moved
+return drain.number
