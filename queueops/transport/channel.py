@@ -13,7 +13,6 @@ from contextlib import suppress
 from functools import cached_property
 from queue import Empty
 from threading import get_ident
-from time import monotonic
 from typing import Any
 
 import redis
@@ -31,13 +30,12 @@ from queueops.transport.consumption import Consumption
 from queueops.transport.holder import Holder, holder_for
 from queueops.transport.messages import broken_message, new_tag, to_job, to_message
 from queueops.transport.qos import QoS
+from queueops.transport.turns import Refusals, Turns
 
 #: Queues of replies to remote control stay on stock's lists, where ``no_ack`` clients look for them.
 REPLY_QUEUE = re.compile(r"\.reply\..*pidbox$")
 #: Replies that nobody fetched are gone after this; stock leaves them for ever.
 REPLY_KEPT_MS = 60_000
-#: Seconds between two claims of a worker whose claims are refused; it begins with one.
-LONGEST_REST = 30.0
 
 logger = get_logger(__name__)
 
@@ -91,13 +89,12 @@ class Channel(stock.Channel):
         self._consumption: Consumption | None = None
         self._wake: native.Wake | None = None
         self._own_buffer: deque[Leased] = deque()
-        self._turn: dict[str, float] = {}
+        self._refusals = Refusals()
+        self._asked = 0
         self._active: list[str] | None = None
         self._repeated = False
-        self._refusals = 0
-        self._rest_until = 0.0
-        self._told = ""
         super().__init__(*args, **kwargs)
+        self._turns = Turns(self.queue_weights)
         self.store = Store(
             redis.Redis(connection_pool=self.pool),
             prefix=self.global_keyprefix,
@@ -271,19 +268,10 @@ class Channel(stock.Channel):
         if self._no_ack:
             plain = [queue for queue in queues if queue in self._no_ack]
             leased = [queue for queue in queues if queue not in self._no_ack]
-            if plain and (not leased or self._turn.setdefault("", 0.0) == 0.0):
-                self._turn[""] = 1.0
+            if plain and (not leased or self._turns.every_other("plain")):
                 return plain, True
-            self._turn[""] = 0.0
             queues = leased
-        if len(queues) > 1:
-            # Smooth weighted round robin: the first place goes to each queue in proportion to its weight.
-            weights = {queue: float(self.queue_weights.get(queue, 5.0)) for queue in queues}
-            for queue, weight in weights.items():
-                self._turn[queue] = self._turn.get(queue, 0.0) + weight
-            queues = sorted(queues, key=lambda queue: -self._turn[queue])
-            self._turn[queues[0]] -= sum(weights.values())
-        return queues, False
+        return self._turns.order(queues) if len(queues) > 1 else queues, False
 
     @property
     def active_queues(self) -> list[str]:
@@ -302,18 +290,16 @@ class Channel(stock.Channel):
     def _brpop_start(self, timeout: float | None = None) -> None:
         queues = self.active_queues
         replies = [queue for queue in queues if is_reply(queue)]
-        if replies and (len(replies) == len(queues) or self._turn.setdefault("reply", 0.0) == 0.0):
-            self._turn["reply"] = 1.0
+        if replies and (len(replies) == len(queues) or self._turns.every_other("reply")):
             super()._brpop_start(timeout if len(replies) == len(queues) else 0.1)
             return
-        self._turn["reply"] = 0.0
         free, ahead = self._wanted()
         if self._consumption is None:
             self._consumption = Consumption(self.store, self.holder)
         consumption, connection = self._consumption, self.client.connection
         if not free and (not ahead or consumption.is_sated()):
             return
-        if self._refusals and monotonic() < self._rest_until:
+        if self._refusals.rests:
             return
         self._in_poll, self._brpop_sent_at = connection, stock.monotonic()
         # A job may have ended while the last claim was on its way: behind the bell its settle, and with it
@@ -322,6 +308,7 @@ class Channel(stock.Channel):
             consumption.send_bell(connection, [queue for queue in queues if not is_reply(queue)])
         else:
             served, forget = self._served()
+            self._asked = free + ahead
             consumption.send_claim(connection, served, free, ahead, forget)
 
     def _brpop_read(self, **options: Any) -> bool:
@@ -333,6 +320,9 @@ class Channel(stock.Channel):
             self._in_poll = None
             self._flush_brpop_reauth()
         if claim is not None:
+            self._turns.gave(
+                (job.queue for job in claim.jobs), full=claim.more or len(claim.jobs) >= self._asked
+            )
             self._buffer.extend(claim.jobs)
         if not self.hand_over():
             raise Empty
@@ -344,7 +334,7 @@ class Channel(stock.Channel):
         try:
             claim = consumption.read(connection.read_response)
             if claim is not None:
-                self._refusals = 0
+                self._refusals.none()
             return claim
         except NoScriptError:
             for name in ("claim", "settle"):  # the server was restarted, or another was promoted
@@ -364,15 +354,12 @@ class Channel(stock.Channel):
 
     def _back_off(self, error: BaseException) -> None:
         """Claim again later: the server refused, and would refuse at once. No worker ends by that."""
-        self._refusals += 1
-        delay = min(LONGEST_REST, 2.0 ** (self._refusals - 1))
-        self._rest_until = monotonic() + delay
+        delay = self._refusals.add()
         if hub := self.connection.cycle.hub:
             hub.call_later(delay, _look_again)  # a turn of the loop
         assert self._consumption is not None
         told = scripts.told(error, self._consumption.reading)
-        if told != self._told:
-            self._told = told
+        if self._refusals.is_news(told):
             logger.error("The broker refuses to give out jobs; this worker goes on asking: %s", told)
 
     def hand_over(self) -> int:
@@ -480,23 +467,3 @@ class Channel(stock.Channel):
             prefix=self.global_keyprefix,
             lease_ms=int(self.lease_seconds * 1000),
         )
-
-
-class SentinelChannel(Channel, stock.SentinelChannel):
-    """The same channel on a primary that Sentinel names: ``queueops-sentinel://host:26379;queueops-sentinel://…``."""
-
-    from_transport_options = tuple(
-        dict.fromkeys(Channel.from_transport_options + stock.SentinelChannel.from_transport_options)
-    )
-
-    def _sentinel_managed_pool(self, asynchronous: bool = False) -> Any:
-        # Stock looks for the literal scheme "sentinel" among the alternates.
-        client = self.connection.client
-        urls, client.alt = (
-            client.alt,
-            [re.sub(r"^queueopss?-sentinel://", "sentinel://", url) for url in client.alt],
-        )
-        try:
-            return super()._sentinel_managed_pool(asynchronous)
-        finally:
-            client.alt = urls

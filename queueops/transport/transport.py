@@ -12,8 +12,8 @@ from redis import exceptions
 from queueops import __version__
 from queueops.transport.beat import LeaseThread
 from queueops.transport.channel import Channel as LeaseChannel
-from queueops.transport.channel import SentinelChannel
 from queueops.transport.holder import Holder, retire
+from queueops.transport.sentinel import SentinelChannel
 
 _threads: dict[str, LeaseThread] = {}
 

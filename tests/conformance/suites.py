@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ _PRIVATE = (
 
 
 @dataclass(frozen=True)
-class Suite:
+class Suite(ABC):
     """One upstream file; ``name`` is what ``--only`` takes and its ids in ``explained.toml`` start with."""
 
     package: str
@@ -80,11 +81,13 @@ class Suite:
             env["APP"] = "tests.conformance.app"
         return env
 
+    @abstractmethod
     def _plugins(self, scheme: str) -> list[str]:
-        raise NotImplementedError
+        """Return the options of pytest that load what the file needs."""
 
+    @abstractmethod
     def _file(self, tree: Path) -> Path:
-        raise NotImplementedError
+        """Return the file in the source distribution."""
 
 
 class CelerySuite(Suite):

@@ -16,8 +16,9 @@ from kombu.transport import virtual
 
 from queueops.middleware.consumer import Consumer
 from queueops.middleware.request import Request
-from queueops.transport.channel import Channel, SentinelChannel
+from queueops.transport.channel import Channel
 from queueops.transport.qos import QoS
+from queueops.transport.sentinel import SentinelChannel
 from queueops.transport.transport import Poller, Transport
 
 BASES: dict[type, type] = {
