@@ -304,6 +304,7 @@ class AuditEntry(models.Model):
         ADMIN = "admin", "admin"
         CLI = "cli", "command line"
         API = "api", "API"
+        DASHBOARD = "dashboard", "dashboard"
         SYSTEM = "system", "system"
 
     id = models.BigAutoField(primary_key=True)
@@ -313,7 +314,7 @@ class AuditEntry(models.Model):
     target = models.CharField(max_length=255)
     parameters: Any = models.JSONField(default=dict, blank=True)
     result_count = models.PositiveIntegerField(default=0)
-    surface = models.CharField(max_length=8, choices=Surface.choices)
+    surface = models.CharField(max_length=16, choices=Surface.choices)
 
     objects: ClassVar[models.Manager[AuditEntry]] = SteppingQuerySet.as_manager()
 
@@ -381,4 +382,10 @@ class Operation(models.Model):
             ("drain_queue", "Can drain queues"),
             ("repair_broker", "Can have the doctor repair the broker"),
             ("cleanup", "Can delete what is past its retention"),
+            ("view_operations", "Can see queues, workers, orgs and metrics"),
+            ("enqueue_job", "Can enqueue jobs"),
+            ("operate_worker", "Can quiet, restart, stop and scale workers"),
+            ("operate_schedule", "Can add, enable, disable and run schedules"),
+            ("export_deadletter", "Can export and import dead letters"),
+            ("forget_org", "Can forget orgs: cancel, purge and mask all they have"),
         ]

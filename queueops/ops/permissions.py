@@ -23,7 +23,12 @@ __all__ = [
     "DISCARD_OUTBOX",
     "DRAIN_QUEUE",
     "EDIT",
+    "ENQUEUE_JOB",
+    "EXPORT",
+    "FORGET_ORG",
     "HOLD_JOB",
+    "OPERATE_SCHEDULE",
+    "OPERATE_WORKER",
     "PANIC",
     "PAUSE_ORG",
     "PAUSE_QUEUE",
@@ -38,7 +43,10 @@ __all__ = [
     "RETRY_JOB",
     "RETRY_OUTBOX",
     "UNSTICK_JOB",
+    "VIEW_AUDIT",
     "VIEW_JOBS",
+    "VIEW_LETTERS",
+    "VIEW_OPERATIONS",
     "VIEW_PAYLOAD",
     "Actor",
 ]
@@ -70,6 +78,14 @@ RECOVER = "queueops.recover_leases"
 DRAIN_QUEUE = "queueops.drain_queue"
 REPAIR = "queueops.repair_broker"
 CLEANUP = "queueops.cleanup"
+ENQUEUE_JOB = "queueops.enqueue_job"
+EXPORT = "queueops.export_deadletter"
+FORGET_ORG = "queueops.forget_org"
+OPERATE_SCHEDULE = "queueops.operate_schedule"
+OPERATE_WORKER = "queueops.operate_worker"
+VIEW_AUDIT = "queueops.view_auditentry"
+VIEW_LETTERS = "queueops.view_deadletter"
+VIEW_OPERATIONS = "queueops.view_operations"
 
 
 @dataclass(frozen=True, slots=True)

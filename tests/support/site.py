@@ -15,7 +15,7 @@ from celery import Celery
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
-from django.urls import path
+from django.urls import include, path
 
 SQLITE = {
     "timeout": 20,
@@ -82,7 +82,7 @@ def configure() -> None:
     django.setup()
     from django.contrib import admin
 
-    urlpatterns.append(path("admin/", admin.site.urls))
+    urlpatterns.extend([path("", include("queueops.urls")), path("admin/", admin.site.urls)])
 
 
 @contextmanager
