@@ -61,6 +61,8 @@ NAMES = (
     "panic",
     "lead",
     "acquire",
+    "places",
+    "sample",
 )
 
 

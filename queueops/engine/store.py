@@ -8,6 +8,7 @@ since the epoch by the server's clock; a verb that takes ``now_ms`` uses that in
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from queueops.engine.gate_verbs import CONCURRENCY_LIMIT, FAIR_BY, GateVerbs
 from queueops.engine.history import HistoryVerbs
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.leading import Leading
+from queueops.engine.places import PlaceVerbs
 from queueops.engine.resource_verbs import ResourceVerbs
 from queueops.engine.rules.envelope import NewJob, pack
 from queueops.engine.slots import Slots
@@ -31,10 +33,13 @@ from queueops.engine.types import (
 )
 from queueops.engine.verbs import STEP, at, steps
 
+#: Dead jobs whose queue is looked up; each comes with its whole message.
+DEAD_LOOKED_AT = 50
+
 __all__ = ["CONCURRENCY_LIMIT", "FAIR_BY", "STEP", "Store", "steps"]
 
 
-class Store(GateVerbs, DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Leading, Slots):
+class Store(GateVerbs, DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, PlaceVerbs, Leading, Slots):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.
@@ -204,6 +209,19 @@ class Store(GateVerbs, DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Leadi
         start = after if after == "-" else f"({after}"
         entries = self.client.xrange(self.key("dead"), start, "+", count)
         return [replies.dead_entry(entry) for entry in entries]
+
+    def dead_queues(self) -> Counter[str]:
+        """Return how many dead jobs of each queue are not yet rows; of more than :data:`DEAD_LOOKED_AT` the
+        queues are told from the oldest.
+        """
+        total = self.dead_size()
+        if not total:
+            return Counter()
+        entries = self.client.xrange(self.key("dead"), "-", "+", DEAD_LOOKED_AT)
+        found = Counter(fields[b"queue"].decode() for _, fields in entries)
+        if len(entries) < total and found:
+            found = Counter({queue: round(number * total / len(entries)) for queue, number in found.items()})
+        return found
 
     def dead_trim(self, ids: Sequence[str]) -> int:
         """Delete entries that are safe elsewhere; returns how many."""

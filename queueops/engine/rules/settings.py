@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from queueops.engine.rules import values
+from queueops.engine.rules import health, values
 from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
 from queueops.engine.rules.resources import resource_settings
 from queueops.engine.rules.values import parsed as _parsed
@@ -40,6 +40,8 @@ class QueueConfig:
         run_limit: seconds an attempt may run where its task sets no time limit; None is unlimited.
         max_ready, max_ready_per_org: ready jobs of the queue, and of one org in it, from which on new jobs
             are refused; None is unlimited.
+        health: by signal (see `queueops.ops.health`), from which value on the queue is degraded, and above
+            which it is unhealthy.
     """
 
     name: str
@@ -52,6 +54,7 @@ class QueueConfig:
     deadline_policy: Literal["run", "expire"] = "run"
     max_ready: int | None = None
     max_ready_per_org: int | None = None
+    health: Mapping[str, tuple[float, float]] = field(default_factory=lambda: health.DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,7 @@ _QUEUE_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "deadline_policy": values.choice("run", "expire"),
     "max_ready": values.optional(values.whole(0)),
     "max_ready_per_org": values.optional(values.whole(0)),
+    "health": health.thresholds,
 }
 
 _LIMIT_KEYS: Mapping[str, Callable[[Any], Any]] = {
