@@ -33,6 +33,7 @@ __all__ = [
     "LiveResource",
     "drift",
     "known",
+    "listed",
     "live",
     "named",
     "pause",
@@ -138,6 +139,32 @@ def drift(store: Store) -> list[Difference]:
 def known(store: Store) -> list[str]:
     """The resources that rows, settings, tasks or the broker know."""
     return sorted({*resolve(), *store.resources()})
+
+
+def listed(
+    actor: Actor, names: Collection[str] | None = None, *, search: str = "", limit: int = 100
+) -> list[LiveResource]:
+    """What holds now for these resources; None: for those that rows, settings, tasks or the broker know.
+
+    Of all, those whose breaker is not closed come first, the others by name.
+
+    Args:
+        search: only names that contain it.
+        limit: how many at most; each is one look at the broker.
+
+    Raises:
+        PermissionDenied: the actor may not see operations.
+        InvalidResource: no resource can have one of the names.
+        BrokerUnavailable: the broker does not answer.
+    """
+    actor.require(permissions.VIEW_OPERATIONS)
+    with broker.store() as store:
+        if names is None:
+            alarmed = set(store.alarmed())
+            names = sorted(known(store), key=lambda name: (name not in alarmed, name))
+        chosen = [named(name) for name in names if search.lower() in name.lower()]
+        found = live(store, chosen[:limit])
+    return [found[name] for name in chosen[:limit]]
 
 
 def live(store: Store, names: Collection[str]) -> dict[str, LiveResource]:

@@ -19,7 +19,7 @@ from queueops.errors import InvalidResource, LimitInvalid
 from queueops.middleware import resources as declared
 from queueops.middleware.chain import chain
 from queueops.models import AuditEntry, Resource
-from queueops.ops import broker, resource_limits, resources
+from queueops.ops import broker, panic, resource_limits, resources
 from queueops.ops.permissions import Actor
 from tests.support import letters, site
 from tests.support.valkey import Valkey
@@ -235,6 +235,21 @@ def test_the_live_picture_tells_what_waits_and_what_closes_it(app: Celery, store
     store.set_resources({"whatsapp": ResourceLimits(max_in_flight=9)})
     assert resources.live(store, ["whatsapp"])["whatsapp"].drift is True
     assert resources.known(store) == ["whatsapp"]
+
+
+def test_resources_are_listed_with_what_is_closed_first(app: Celery, store: Store) -> None:
+    from django.contrib.auth.models import User
+
+    for name in ("afip", "stripe", "whatsapp"):
+        resources.set_limit(ACTOR, name, {"max_in_flight": 2})
+    panic.on(ACTOR, "whatsapp", reason="down")
+    assert [one.name for one in resources.listed(ACTOR)] == ["whatsapp", "afip", "stripe"]
+    assert [one.name for one in resources.listed(ACTOR, limit=1)] == ["whatsapp"]
+    assert [one.name for one in resources.listed(ACTOR, search="TRI")] == ["stripe"]
+    [asked] = resources.listed(ACTOR, ["new"])
+    assert (asked.name, asked.snapshot.in_flight) == ("new", 0)
+    with pytest.raises(PermissionDenied):
+        resources.listed(Actor.of(User.objects.create_user("nobody"), AuditEntry.Surface.API))
 
 
 def test_a_pause_closes_the_resource_in_every_queue(app: Celery, store: Store) -> None:
