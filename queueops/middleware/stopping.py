@@ -13,7 +13,8 @@ from celery.worker import state
 from celery.worker.control import inspect_command
 
 from queueops.middleware.request import Request, Stop
-from queueops.transport.holder import Holder, holders
+from queueops.transport.holder import Holder
+from queueops.transport.holders import holders
 
 __all__ = ["COMMAND", "stop_cancelled", "stop_run"]
 

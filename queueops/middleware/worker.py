@@ -21,7 +21,8 @@ from queueops.errors import ConfigurationError
 from queueops.middleware import payloads
 from queueops.middleware.chain import chain
 from queueops.transport.adoption import adopt
-from queueops.transport.holder import Holder, holders
+from queueops.transport.holder import Holder
+from queueops.transport.holders import holders
 from queueops.transport.transport import end_leases, lease_thread
 
 logger = get_logger(__name__)

@@ -7,7 +7,6 @@ kombu's signature.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from contextlib import suppress
 from functools import cached_property
@@ -19,23 +18,19 @@ import redis
 from kombu.log import get_logger
 from kombu.transport import redis as stock
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import NoScriptError, ReadOnlyError
 
 from queueops.engine import scripts
 from queueops.engine.store import Store
 from queueops.engine.types import Claim, Leased
-from queueops.errors import JobCancelled, JobExists, StaleLease
 from queueops.transport import native, prefetch
 from queueops.transport.consumption import Consumption
-from queueops.transport.holder import Holder, holder_for
-from queueops.transport.messages import broken_message, new_tag, to_job, to_message
+from queueops.transport.holder import Holder
+from queueops.transport.holders import holder_for
+from queueops.transport.messages import broken_message, to_message
+from queueops.transport.publishing import PublishingChannel, is_reply
 from queueops.transport.qos import QoS
 from queueops.transport.turns import Refusals, Turns
-
-#: Queues of replies to remote control stay on stock's lists, where ``no_ack`` clients look for them.
-REPLY_QUEUE = re.compile(r"\.reply\..*pidbox$")
-#: Replies that nobody fetched are gone after this; stock leaves them for ever.
-REPLY_KEPT_MS = 60_000
 
 logger = get_logger(__name__)
 
@@ -44,19 +39,11 @@ def _look_again() -> None:
     """Nothing: a timer that fires makes the event loop turn."""
 
 
-def is_reply(queue: str) -> bool:
-    """Return whether ``queue`` holds replies to remote control."""
-    return REPLY_QUEUE.search(queue) is not None
-
-
-class Channel(stock.Channel):
+class Channel(PublishingChannel):
     """A channel on the engine."""
 
     QoS = QoS
 
-    #: NORMAL; stock kombu writes 0, its highest, for a message that has no priority.
-    default_priority = 5
-    max_priority = 10
     # A hung broker must not hang a publisher, and a claim's answer is read only when it is there.
     socket_timeout = 1.0
     socket_connect_timeout = 1.0
@@ -65,7 +52,6 @@ class Channel(stock.Channel):
     lease_seconds = 30.0
     heartbeat_seconds = 10.0
     prefetch: prefetch.Prefetch = "auto"
-    max_payload_bytes = 262_144
     queue_weights: dict[str, float] = {}
 
     #: Set by a worker's boot step: this channel fills the slots of the process's pool. Another consumer of
@@ -76,11 +62,10 @@ class Channel(stock.Channel):
     _in_poll: Any
 
     from_transport_options = (
-        *stock.Channel.from_transport_options,
+        *PublishingChannel.from_transport_options,
         "lease_seconds",
         "heartbeat_seconds",
         "prefetch",
-        "max_payload_bytes",
         "queue_weights",
     )
 
@@ -92,7 +77,6 @@ class Channel(stock.Channel):
         self._refusals = Refusals()
         self._asked = 0
         self._active: list[str] | None = None
-        self._repeated = False
         super().__init__(*args, **kwargs)
         self._turns = Turns(self.queue_weights)
         self.store = Store(
@@ -107,66 +91,6 @@ class Channel(stock.Channel):
         """The leases of this process on this broker."""
         client = self.connection.client
         return holder_for(";".join(client.alt) if client.alt else client.as_uri())
-
-    # Publishing
-
-    def _next_delivery_tag(self) -> str:
-        return new_tag()
-
-    def _inplace_augment_message(self, message: dict[str, Any], exchange: str, routing_key: str) -> None:
-        # kombu passes the same properties again when it retries a publish: the tag stays, and the script
-        # sees it twice.
-        tag = message["properties"].get("delivery_tag")
-        super()._inplace_augment_message(message, exchange, routing_key)
-        if tag:
-            message["properties"]["delivery_tag"] = tag
-        self._repeated = bool(tag)
-
-    def prepare_message(
-        self,
-        body: Any,
-        priority: int | None = None,
-        content_type: str | None = None,
-        content_encoding: str | None = None,
-        headers: dict[str, Any] | None = None,
-        properties: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Prepare a message; an explicit priority 0 survives."""
-        properties = {} if properties is None else properties
-        properties.setdefault("priority", self.default_priority if priority is None else priority)
-        prepared: dict[str, Any] = super().prepare_message(
-            body, None, content_type, content_encoding, headers, properties
-        )
-        return prepared
-
-    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
-        """Decode a body; one that is not in the encoding it names stays as it is: its consumer buries it."""
-        try:
-            return super().decode_body(body, encoding)
-        except (AttributeError, TypeError, ValueError):
-            return body
-
-    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if is_reply(queue):
-            super()._put(queue, message, **kwargs)
-            with self.conn_or_acquire() as client:
-                client.pexpire(queue, REPLY_KEPT_MS)
-            return
-        [word] = self.store.enqueue(
-            queue, [to_job(message, limit=self.max_payload_bytes, repeated=self._repeated)]
-        )
-        if word == "stale":
-            raise StaleLease
-        if word == "cancelled":
-            raise JobCancelled
-        if word.startswith("existing "):
-            raise JobExists(word.removeprefix("existing "))
-
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        # A full broker refuses the write. A worker that starts now, to drain it, needs no binding: it was
-        # made by the first worker of the queue, and publishers of tasks name the queue itself.
-        with suppress(OutOfMemoryError):
-            super()._queue_bind(exchange, routing_key, pattern, queue)
 
     # Consuming: who may be given what
 

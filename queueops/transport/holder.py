@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
@@ -17,40 +16,10 @@ from uuid import uuid4
 
 from queueops.engine.types import Leased, Settlement
 from queueops.transport import native
+from queueops.transport.held import Held
 
 #: Weight of the newest run in the process's mean run time.
 MEAN_STEP = 0.05
-
-
-class Held:
-    """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds)."""
-
-    __slots__ = (
-        "cancelled",
-        "claimed",
-        "handed",
-        "job",
-        "lost",
-        "parked",
-        "share",
-        "slot",
-        "started",
-        "then",
-    )
-
-    def __init__(self, job: Leased) -> None:
-        self.job = job
-        self.claimed = monotonic()
-        self.handed = self.lost = self.cancelled = False
-        #: Waits for others of its batch, without a slot; then so many run together in the slot of one.
-        self.parked = self.slot = False
-        self.share = 1
-        self.started: float | None = None
-        self.then: Callable[[str], None] | None = None
-
-    def ran_ms(self, now: float) -> float:
-        """Return how long the job has run at ``now``."""
-        return 0.0 if self.started is None else (now - self.started) * 1000 / self.share
 
 
 class Holder:
@@ -384,35 +353,3 @@ class Holder:
     def _announce(self, urgent: bool) -> None:
         for wake in self._changed:
             wake(urgent)
-
-
-_holders: dict[str, Holder] = {}
-_guard = threading.Lock()
-
-
-def holder_for(broker: str) -> Holder:
-    """Return this process's holder for the broker named ``broker``."""
-    with _guard:
-        return _holders.setdefault(broker, Holder())
-
-
-def holders() -> list[Holder]:
-    """Return the holders of this process."""
-    return list(_holders.values())
-
-
-def retire(holder: Holder) -> None:
-    """Forget a holder whose worker has left; the next worker of this process gets a fresh one."""
-    with _guard:
-        for broker in [broker for broker, known in _holders.items() if known is holder]:
-            del _holders[broker]
-
-
-def _after_fork_in_child() -> None:
-    # The parent's leases are the parent's: a pool child never renews or settles them.
-    global _guard
-    _guard = threading.Lock()
-    _holders.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -12,7 +12,8 @@ from redis import exceptions
 from queueops import __version__
 from queueops.transport.beat import LeaseThread
 from queueops.transport.channel import Channel as LeaseChannel
-from queueops.transport.holder import Holder, retire
+from queueops.transport.holder import Holder
+from queueops.transport.holders import retire
 from queueops.transport.sentinel import SentinelChannel
 
 _threads: dict[str, LeaseThread] = {}

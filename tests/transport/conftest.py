@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from queueops.transport.holder import holders
+from queueops.transport.holders import holders
 from queueops.transport.transport import end_leases
 
 

@@ -17,11 +17,13 @@ from kombu.transport import virtual
 from queueops.middleware.consumer import Consumer
 from queueops.middleware.request import Request
 from queueops.transport.channel import Channel
+from queueops.transport.publishing import PublishingChannel
 from queueops.transport.qos import QoS
 from queueops.transport.sentinel import SentinelChannel
 from queueops.transport.transport import Poller, Transport
 
 BASES: dict[type, type] = {
+    PublishingChannel: stock.Channel,
     Channel: stock.Channel,
     SentinelChannel: stock.SentinelChannel,
     QoS: virtual.QoS,
@@ -38,21 +40,21 @@ OVERRIDDEN: dict[tuple[type, str], str] = {
     (Channel, "_brpop_read"): "self **options",
     (Channel, "_brpop_start"): "self timeout",
     (Channel, "_delete"): "self queue exchange routing_key pattern *args **kwargs",
-    (Channel, "_inplace_augment_message"): "self message exchange routing_key",
-    (Channel, "_next_delivery_tag"): "self",
+    (PublishingChannel, "_inplace_augment_message"): "self message exchange routing_key",
+    (PublishingChannel, "_next_delivery_tag"): "self",
     (Channel, "_on_connection_disconnect"): "self connection",
     (Channel, "_purge"): "self queue",
-    (Channel, "_put"): "self queue message **kwargs",
-    (Channel, "_queue_bind"): "self exchange routing_key pattern queue",
+    (PublishingChannel, "_put"): "self queue message **kwargs",
+    (PublishingChannel, "_queue_bind"): "self exchange routing_key pattern queue",
     (Channel, "_size"): "self queue",
     (Channel, "_update_queue_cycle"): "self",
     (Channel, "basic_consume"): "self queue *args **kwargs",
     (Channel, "basic_get"): "self queue no_ack **kwargs",
     (Channel, "basic_qos"): "self prefetch_size prefetch_count apply_global",
     (Channel, "close"): "self",
-    (Channel, "decode_body"): "self body encoding",
+    (PublishingChannel, "decode_body"): "self body encoding",
     (
-        Channel,
+        PublishingChannel,
         "prepare_message",
     ): "self body priority content_type content_encoding headers properties",
     (SentinelChannel, "_sentinel_managed_pool"): "self asynchronous",
