@@ -134,13 +134,13 @@ def queue_snapshot(queue: str, reply: list[bytes]) -> QueueSnapshot:
     )
 
 
-def org_snapshot(queue: str, org: str, reply: list[bytes]) -> OrgSnapshot:
-    """Return the picture from snapshot.lua."""
+def org_snapshot(queue: str, org: str, reply: list[bytes], now_ms: bytes = b"") -> OrgSnapshot:
+    """Return the picture from snapshot.lua, or from orgs.lua, which tells the time but once."""
     got = _fields(reply)
     return OrgSnapshot(
         queue=queue,
         org=org,
-        now_ms=int(got["now_ms"]),
+        now_ms=int(now_ms or got["now_ms"]),
         ready=int(got["ready"]),
         scheduled=int(got["scheduled"]),
         in_flight=int(got["in_flight"]),
@@ -152,6 +152,7 @@ def org_snapshot(queue: str, org: str, reply: list[bytes]) -> OrgSnapshot:
         weight=float(got["weight"]),
         virtual_time_ms=float(got["virtual_time_ms"]),
         limits=unpack_limits(got["limits"])[0] if got["limits"] else None,
+        oldest_ready_ms=_whole(got["oldest_ready_ms"]),
     )
 
 

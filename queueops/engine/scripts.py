@@ -63,6 +63,7 @@ NAMES = (
     "acquire",
     "places",
     "sample",
+    "orgs",
 )
 
 

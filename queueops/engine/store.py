@@ -33,6 +33,8 @@ from queueops.engine.types import (
 )
 from queueops.engine.verbs import STEP, at, steps
 
+#: Orgs, or processes, that one step looks at.
+PICTURES = 100
 #: Dead jobs whose queue is looked up; each comes with its whole message.
 DEAD_LOOKED_AT = 50
 
@@ -186,6 +188,30 @@ class Store(GateVerbs, DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Place
     def org_snapshot(self, queue: str, org: str, now_ms: int | None = None) -> OrgSnapshot:
         """Return the live picture of ``org`` in ``queue``."""
         return replies.org_snapshot(queue, org, self._run("snapshot", at(now_ms), queue, org))
+
+    def org_snapshots(self, queue: str, orgs: Iterable[str], now_ms: int | None = None) -> list[OrgSnapshot]:
+        """Return the live pictures of ``orgs`` in ``queue``, :data:`PICTURES` a step."""
+        found: list[OrgSnapshot] = []
+        for step in steps(orgs, PICTURES):
+            now, *pictures = self._run("orgs", at(now_ms), queue, *step)
+            found += [
+                replies.org_snapshot(queue, org, picture, now)
+                for org, picture in zip(step, pictures, strict=True)
+            ]
+        return found
+
+    def in_flight(self) -> Counter[tuple[str, str]]:
+        """Return how many jobs are leased, by queue and org."""
+        found: Counter[tuple[str, str]] = Counter()
+        holders = self.client.zrange(self.key("holders"), 0, -1)
+        for step in steps(holders, PICTURES):
+            pipeline = self.client.pipeline(transaction=False)
+            for holder in step:
+                pipeline.hvals(self.key("held", holder=holder.decode()))
+            for line in (line for lines in pipeline.execute() for line in lines):
+                queue, _, org, _ = line.decode("utf-8", "replace").split("\t", 3)
+                found[queue, org] += 1
+        return found
 
     def workers(self) -> list[WorkerInfo]:
         """Return the registered workers."""

@@ -127,7 +127,7 @@ class QueueSnapshot:
 @dataclass(frozen=True, slots=True)
 class OrgSnapshot:
     """The live picture of one org in a queue. ``rate_left``: jobs it could start now, ``None`` without a
-    rate.
+    rate. ``oldest_ready_ms``: the longest ready among the first jobs of its lanes.
     """
 
     queue: str
@@ -144,6 +144,7 @@ class OrgSnapshot:
     weight: float
     virtual_time_ms: float
     limits: Limits | None
+    oldest_ready_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
