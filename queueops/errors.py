@@ -30,6 +30,7 @@ __all__ = [
     "UnknownJob",
     "UnknownParent",
     "UnknownQueue",
+    "UnknownWorker",
 ]
 
 
@@ -246,6 +247,18 @@ class UnknownJob(QueueOpsError):
         if not self.task_id:
             return super().__str__()
         return f"No job {self.task_id} is known: it is over and left no trace, or it never was."
+
+
+class UnknownWorker(QueueOpsError):
+    """No worker of this name is registered."""
+
+    def __init__(self, name: str = "", known: Iterable[str] = ()) -> None:
+        self.name, self.known = name, tuple(sorted(known))
+        super().__init__(name, self.known)
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "none"
+        return f"No worker {self.name!r} is registered. Registered workers: {known}."
 
 
 class LimitReached(QueueOpsError):

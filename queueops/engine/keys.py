@@ -123,6 +123,13 @@ PATTERNS: dict[str, Key] = _table(
     ("holders", "holders", "zset", "processes that hold leases, by the ms at which these expire"),
     ("workers", "workers", "hash", "holder -> JSON of the worker's registration"),
     ("slots", "slots:{queue}", "hash", "holder -> slots it offers to the queue"),
+    (
+        "scale",
+        "scale",
+        "hash",
+        "slots that queues are to have: =<queue> by a person, ~<queue> by the rule -> count TAB until ms"
+        " (0 = none) TAB since ms TAB by TAB reason",
+    ),
     ("means", "means", "hash", "task -> running mean of its run time in ms"),
     (
         "ended",

@@ -11,11 +11,13 @@ from queueops.engine.rules.gates import unpack_limits
 from queueops.engine.types import (
     Claim,
     DeadEntry,
+    HeldJob,
     Leased,
     OrgSnapshot,
     Pause,
     QueueSnapshot,
     Renewal,
+    Scale,
     WorkerInfo,
 )
 from queueops.errors import QueueFull, UnknownParent
@@ -169,7 +171,28 @@ def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int) -
         expires_ms,
         leases,
         info.get("node", ""),
+        info.get("pool", ""),
+        info.get("size", info["slots"]),
+        expires_ms - info["lease_ms"] if "lease_ms" in info else 0,
+        info.get("memory_bytes"),
+        info.get("processed", 0),
+        info.get("quiet", False),
+        info.get("stopping", False),
+        tuple(info["bounds"]) if info.get("bounds") else None,
     )
+
+
+def held_job(token: bytes, line: bytes) -> HeldJob:
+    """Return a lease from its record, whose layout is that of lib/record.lua."""
+    queue, _tag, org, resource, task, task_id, *rest = line.decode().split("\t", 11)
+    claimed_ms = rest[4]  # after the times waited, charged and counted, and the rank
+    return HeldJob(token.decode(), task_id, task, queue, org, resource, int(float(claimed_ms)))
+
+
+def scale(queue: str, line: bytes) -> Scale:
+    """Return a number of slots from ``count TAB until_ms TAB at_ms TAB by TAB reason``."""
+    count, until_ms, at_ms, by, reason = line.decode().split("\t", 4)
+    return Scale(queue, int(count), int(until_ms), int(at_ms), by, reason)
 
 
 def dead_entry(entry: tuple[bytes, Mapping[bytes, bytes]]) -> DeadEntry:

@@ -29,9 +29,9 @@ from queueops.engine.types import (
     QueueSnapshot,
     Renewal,
     Settlement,
-    WorkerInfo,
 )
 from queueops.engine.verbs import STEP, at, steps
+from queueops.engine.worker_verbs import WorkerVerbs
 
 #: Orgs, or processes, that one step looks at.
 PICTURES = 100
@@ -41,7 +41,17 @@ DEAD_LOOKED_AT = 50
 __all__ = ["CONCURRENCY_LIMIT", "FAIR_BY", "STEP", "Store", "steps"]
 
 
-class Store(GateVerbs, DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, PlaceVerbs, Leading, Slots):
+class Store(
+    GateVerbs,
+    DoctorVerbs,
+    JobVerbs,
+    ResourceVerbs,
+    HistoryVerbs,
+    PlaceVerbs,
+    WorkerVerbs,
+    Leading,
+    Slots,
+):
     """The engine on one Redis primary.
 
     ``client``: redis-py client without response decoding. ``prefix``: put before every key.
@@ -212,17 +222,6 @@ class Store(GateVerbs, DoctorVerbs, JobVerbs, ResourceVerbs, HistoryVerbs, Place
                 queue, _, org, _ = line.decode("utf-8", "replace").split("\t", 3)
                 found[queue, org] += 1
         return found
-
-    def workers(self) -> list[WorkerInfo]:
-        """Return the registered workers."""
-        found = replies.texts(self.client.hgetall(self.key("workers")))
-        holders = self.client.zrange(self.key("holders"), 0, -1, withscores=True)
-        expiries = {name.decode(): int(ms) for name, ms in holders}
-        leases = {holder: self.client.hlen(self.key("held", holder=holder)) for holder in found}
-        return [
-            replies.worker(holder, json.loads(info), expiries.get(holder, 0), leases[holder])
-            for holder, info in sorted(found.items())
-        ]
 
     # Dead letters on their way to the database
 

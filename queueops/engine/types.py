@@ -171,8 +171,14 @@ class DeadEntry:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker's registration, refreshed every 10 s. ``expires_ms``: when its leases lapse. ``node``: its
-    name in Celery.
+    """A worker's registration, refreshed every 10 s.
+
+    ``slots``: what it offers to its queues: 0 while it is ``quiet`` or ``stopping``. ``size``: jobs its pool
+    runs at once, whatever it offers. ``expires_ms``: when its leases lapse. ``beat_ms``: of its last renewal.
+    ``node``: its name in Celery. ``pool``: as ``celery worker --pool`` calls it. ``memory_bytes``: resident,
+    of the main process and its children; ``None`` where nobody could say. ``processed``: jobs that ended in
+    it.
+    ``bounds``: least and most slots that its autoscaler was given, ``None`` without one.
     """
 
     holder: str
@@ -185,3 +191,39 @@ class WorkerInfo:
     expires_ms: int
     leases: int
     node: str = ""
+    pool: str = ""
+    size: int = 0
+    beat_ms: int = 0
+    memory_bytes: int | None = None
+    processed: int = 0
+    quiet: bool = False
+    stopping: bool = False
+    bounds: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job in the hand of a worker since ``claimed_ms``; it runs, or is about to."""
+
+    token: str
+    task_id: str
+    task: str
+    queue: str
+    org: str
+    resource: str
+    claimed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many slots a queue is to have: set by a person (``by``), or by the rule (``by`` is empty).
+
+    ``until_ms``: when the setting ends; 0 = when somebody ends it. ``at_ms``: when it was made.
+    """
+
+    queue: str
+    count: int
+    until_ms: int
+    at_ms: int
+    by: str
+    reason: str

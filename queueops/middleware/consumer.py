@@ -14,6 +14,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from queueops.engine.rules.states import Reason
 from queueops.middleware import rate_control as rate_control  # registers its command
 from queueops.middleware import worker
+from queueops.middleware import worker_control as worker_control  # registers its commands
 from queueops.middleware.dead_letter import detail
 
 logger = get_logger(__name__)

@@ -18,8 +18,9 @@ from redis.exceptions import OutOfMemoryError
 from queueops.conf import config
 from queueops.engine.store import Store
 from queueops.errors import ConfigurationError
-from queueops.middleware import payloads
+from queueops.middleware import payloads, pool_size
 from queueops.middleware.chain import chain
+from queueops.middleware.memory import resident_bytes
 from queueops.transport.adoption import adopt
 from queueops.transport.holder import Holder
 from queueops.transport.holders import holders
@@ -123,7 +124,11 @@ class Leases(bootsteps.StartStopStep):
         _see_dead_children(c.pool)
         channel.serves_pool = True
         first = holder.slots is None
+        if c.controller.autoscale:
+            # Celery counts with the most that the pool may become; until then these would wait in it.
+            c.initial_prefetch_count = pool_size.size(c.pool)
         holder.slots = c.initial_prefetch_count
+        holder.pool = pool_size.pool_name(c.pool)
         holder.node = c.hostname
         holder.queues = tuple(c.app.amqp.queues.consume_from)
         if not first:
@@ -173,6 +178,7 @@ def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]
     adopted = False
     lost_seen = 0
     refused_seen = ""
+    weighed = 0.0
     while not holder.draining:
         try:
             with app.connection_for_write() as connection:
@@ -197,6 +203,9 @@ def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]
                     if thread is not None and thread.refused != refused_seen:
                         refused_seen = thread.refused
                         logger.error("The broker refuses what the lease thread asks: %s", refused_seen)
+                    if monotonic() >= weighed:
+                        weighed = monotonic() + config().heartbeat_seconds
+                        holder.memory_bytes = resident_bytes()
                     chores.turn(store, holder.name, monotonic())
                     payloads.remove_ended()
                     _ended.wait(0.5)
@@ -214,7 +223,7 @@ def _drain(**_: Any) -> None:
     for holder in holders():
         holder.draining = True
         if thread := lease_thread(holder):
-            thread.soon()
+            thread.renew_soon()  # the broker learns that its slots are gone
 
 
 def leave() -> None:

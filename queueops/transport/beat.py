@@ -170,7 +170,7 @@ class LeaseThread:
             returned.pop(0)
 
     def _drop_buffer(self) -> None:
-        if self.holder.draining and (tokens := self.holder.drop_buffer()):
+        if self.holder.rests and (tokens := self.holder.drop_buffer()):
             self._store.release(tokens)
 
     def _renew(self) -> None:
@@ -187,14 +187,23 @@ class LeaseThread:
             holder.cancelled(renewal.spared, stop=False)
 
     def _registration(self) -> dict[str, Any] | None:
-        if self.holder.slots is None:
+        holder = self.holder
+        if holder.slots is None:
             return None
         return {
             "hostname": socket.gethostname(),
-            "node": self.holder.node,
+            "node": holder.node,
             "pid": self._pid,
-            "queues": list(self.holder.queues),
-            "slots": 0 if self.holder.draining else self.holder.slots,
+            "queues": list(holder.queues),
+            "slots": 0 if holder.rests else holder.slots,
             "version": self.version,
             "started_ms": self._started_ms,
+            "lease_ms": self._store.lease_ms,
+            "pool": holder.pool,
+            "size": holder.slots,
+            "bounds": holder.bounds,
+            "memory_bytes": holder.memory_bytes,
+            "processed": holder.ended_total,
+            "quiet": holder.quiet,
+            "stopping": holder.draining,
         }

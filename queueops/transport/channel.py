@@ -171,7 +171,7 @@ class Channel(PublishingChannel):
     def _wanted(self) -> tuple[int, int]:
         """Return jobs wanted for free slots, and ahead of them."""
         holder, waiting = self.holder, len(self._buffer)
-        if self.serves_pool and holder.draining:
+        if self.serves_pool and holder.rests:
             return 0, 0
         free = max(0, self._free() - waiting)
         if not self.serves_pool or holder.slots is None:
@@ -294,10 +294,11 @@ class Channel(PublishingChannel):
         holder, buffer, delivered = self.holder, self._buffer, 0
         room, most = 0, 1
         if self.serves_pool:
-            if holder.draining:
+            if holder.rests:
                 return 0
-            slots = holder.slots or 1
-            room = slots + prefetch.spare(slots, holder.mean_ms, holder.ended_total)
+            room = slots = holder.slots or 1
+            if not holder.exact:
+                room += prefetch.spare(slots, holder.mean_ms, holder.ended_total)
             most = room if self.connection.cycle.in_hub else 1
         while buffer and delivered < most and (not self.serves_pool or holder.busy < room):
             job = buffer.popleft()

@@ -36,7 +36,16 @@ class Holder:
         self.node = ""
         self.slots: int | None = None
         self.queues: tuple[str, ...] = ()
+        #: As `celery worker --pool` calls it.
+        self.pool = ""
+        #: Least and most slots that its autoscaler was given.
+        self.bounds: tuple[int, int] | None = None
+        self.memory_bytes: int | None = None
+        #: The pool could run more jobs at once than `slots` says: it must not be given any beyond them.
+        self.exact = False
         self.draining = False
+        #: Takes no new job, until it is told otherwise; what it has goes on.
+        self.quiet = False
         self.max_jobs = 0
         self.claimed_total = 0
         self.ended_total = 0
@@ -297,6 +306,11 @@ class Holder:
                 if held is not None and held.handed:
                     self._cancelled.append(token)
 
+    @property
+    def rests(self) -> bool:
+        """Whether it takes no new job: it is quiet, or it ends."""
+        return self.draining or self.quiet
+
     def drop_buffer(self) -> list[str]:
         """Drop what has not started, in the buffer and in batches that wait; returns the tokens, to be
         released.
@@ -349,6 +363,10 @@ class Holder:
         """Stop calling ``wake``."""
         if wake in self._changed:
             self._changed.remove(wake)
+
+    def look(self) -> None:
+        """Have the consuming thread look at what has changed, as its slots or whether it is quiet."""
+        self._announce(False)
 
     def _announce(self, urgent: bool) -> None:
         for wake in self._changed:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from queueops.engine.rules import health, values
 from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
 from queueops.engine.rules.resources import resource_settings
+from queueops.engine.rules.scaling import SHIPPED, ScaleRule, rule_from
 from queueops.engine.rules.values import parsed as _parsed
 from queueops.engine.rules.values import refuse_unknown as _refuse_unknown
 from queueops.errors import ConfigurationError
@@ -42,6 +43,7 @@ class QueueConfig:
             are refused; None is unlimited.
         health: by signal (see `queueops.ops.health`), from which value on the queue is degraded, and above
             which it is unhealthy.
+        autoscale: how many slots the queue wants by its backlog, for workers with an autoscaler.
     """
 
     name: str
@@ -55,6 +57,7 @@ class QueueConfig:
     max_ready: int | None = None
     max_ready_per_org: int | None = None
     health: Mapping[str, tuple[float, float]] = field(default_factory=lambda: health.DEFAULTS)
+    autoscale: ScaleRule = SHIPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,7 @@ _QUEUE_KEYS: Mapping[str, Callable[[Any], Any]] = {
     "max_ready": values.optional(values.whole(0)),
     "max_ready_per_org": values.optional(values.whole(0)),
     "health": health.thresholds,
+    "autoscale": rule_from,
 }
 
 _LIMIT_KEYS: Mapping[str, Callable[[Any], Any]] = {

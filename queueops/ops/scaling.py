@@ -1,0 +1,165 @@
+"""How many slots a queue wants, and has: wanted, scale, unscale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from queueops.conf import config
+from queueops.engine.rules import scaling
+from queueops.engine.rules.scaling import ScaleRule, Share
+from queueops.engine.store import Store
+from queueops.engine.types import Scale, WorkerInfo
+from queueops.errors import LimitInvalid
+from queueops.middleware import worker_control
+from queueops.ops import audit, broker, permissions, workers
+from queueops.ops.pauses import milliseconds
+from queueops.ops.permissions import Actor
+from queueops.ops.workers import command
+
+__all__ = ["Scaled", "Wanted", "command", "scale", "unscale", "wanted"]
+
+#: Pools whose number of slots can change.
+GROWING = frozenset({"prefork", "threads", "gevent", "eventlet"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many slots a queue wants, and why.
+
+    Attributes:
+        workers_now, slots_now: of its live workers that take jobs.
+        rule: by which its backlog decides.
+        held_by: who has set the number by hand; "" when the rule holds.
+        held_until: when that setting ends; None without one, or when it ends by hand only.
+        follows: whether a worker is there that follows the rule by itself.
+    """
+
+    queue: str
+    workers_now: int
+    slots_now: int
+    wanted: int
+    reason: str
+    rule: ScaleRule
+    held_by: str
+    held_until: datetime | None = None
+    follows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """What `scale` did: slots of the queue before and after, after by worker, and in words."""
+
+    before: int
+    after: int
+    by_worker: dict[str, int]
+    told: str
+
+
+def wanted(actor: Actor, queue: str | None = None) -> list[Wanted]:
+    """How many slots each queue wants, or one.
+
+    Raises:
+        PermissionDenied: the actor may not view operations.
+        UnknownQueue: neither the settings nor the broker know the queue.
+        BrokerUnavailable: the broker does not answer.
+    """
+    actor.require(permissions.VIEW_OPERATIONS)
+    with broker.store() as store:
+        if queue is not None:
+            workers.serving(store, queue)
+        names = sorted({*config().queues, *store.queues()}) if queue is None else [queue]
+        found = store.workers()
+        scales = store.scales(names, store.now_ms())
+        return [_wanted(store, name, found, scales[name][0]) for name in names]
+
+
+def _wanted(store: Store, queue: str, found: Sequence[WorkerInfo], held: Scale | None) -> Wanted:
+    rule = config().queue(queue).autoscale
+    live = [one for one in found if queue in one.queues and one.slots]
+    now = sum(one.slots for one in live)
+    follows = any(one.bounds for one in live)
+    if held is not None:
+        reason = f"set by {held.by}"
+        return Wanted(
+            queue, len(live), now, held.count, reason, rule, held.by, _until(held.until_ms), follows
+        )
+    seen = store.queue_snapshot(queue)
+    if seen.paused is not None:
+        return Wanted(queue, len(live), now, now, "the queue is paused", rule, "", None, follows)
+    count, reason = scaling.step(rule, now, seen.ready, cap=seen.concurrency)
+    return Wanted(queue, len(live), now, count, reason, rule, "", None, follows)
+
+
+def scale(actor: Actor, queue: str, count: int, *, until: datetime | None = None) -> Scaled:
+    """Have the live workers of a queue run `count` jobs at once together, divided evenly, each at least one.
+
+    The later setting wins until its end: autoscalers obey this one, beyond their own bounds too, until it
+    ends, `unscale` ends it, or another one comes. Then those with an autoscaler follow the rule again, the
+    others take the slots they were started with.
+
+    Args:
+        count: slots, at least 1.
+        until: when it ends by itself.
+
+    Raises:
+        PermissionDenied: the actor may not operate workers.
+        LimitInvalid: the count is below 1, or the time is over.
+        UnknownQueue: neither the settings nor the broker know the queue.
+        BrokerUnavailable: the broker does not answer.
+    """
+    actor.require(permissions.OPERATE_WORKER)
+    if count < 1:
+        raise LimitInvalid(f"A queue has at least 1 slot, not {count}; to stop its jobs pause the queue.")
+    with broker.store() as store:
+        live = [one for one in workers.serving(store, queue) if one.slots]
+        now_ms = store.now_ms()
+        until_ms = milliseconds(until)
+        if until_ms and until_ms <= now_ms:
+            raise LimitInvalid(f"{until} is over.")
+        store.set_scale(Scale(queue, count, until_ms, now_ms, actor.name, ""))
+        given = scaling.shares(count, (_share(one) for one in live))
+        answers = {
+            one.node: workers.ask(worker_control.SCALE, {"slots": given[one.holder]}, [one.node])
+            for one in live
+            if one.pool in GROWING and given[one.holder] != one.size
+        }
+    by_worker = {one.node: _slots(answers.get(one.node, {}), one) for one in live}
+    before, after = sum(one.size for one in live), sum(by_worker.values())
+    audit.record(actor, "scale", f"queue {queue}", {"count": count}, after - before)
+    return Scaled(before, after, by_worker, _told(queue, count, live, by_worker))
+
+
+def unscale(actor: Actor, queue: str) -> bool:
+    """End what `scale` has set for a queue; return whether anything was. Errors as `scale`."""
+    actor.require(permissions.OPERATE_WORKER)
+    with broker.store() as store:
+        workers.serving(store, queue)
+        ended = store.drop_scale(queue)
+    audit.record(actor, "unscale", f"queue {queue}", {}, int(ended))
+    return ended
+
+
+def _share(one: WorkerInfo) -> Share:
+    return Share(one.holder, 1) if one.pool in GROWING else Share(one.holder, one.size, one.size)
+
+
+def _slots(answer: dict[str, dict[str, object]], one: WorkerInfo) -> int:
+    said = answer.get(one.node, {}).get("slots")
+    return said if isinstance(said, int) else one.size
+
+
+def _told(queue: str, count: int, live: Sequence[WorkerInfo], by_worker: dict[str, int]) -> str:
+    after = sum(by_worker.values())
+    if not live:
+        return f"No worker serves {queue}. Start one: {command(queue, count)}"
+    if after < count:
+        return f"{after} of {count} slots. For the others start one more: {command(queue, count - after)}"
+    if after > count:
+        return f"{after} slots: each worker has at least one, and not every pool can have fewer. Stop some."
+    return f"{queue} has {after} slots."
+
+
+def _until(ms: int) -> datetime | None:
+    return workers._at(ms) if ms else None
