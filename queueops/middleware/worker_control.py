@@ -10,7 +10,8 @@ from celery.worker import state as worker_state
 from celery.worker.control import inspect_command
 
 from queueops.middleware import pool_size
-from queueops.transport.holder import Holder, holders
+from queueops.transport.holder import Holder
+from queueops.transport.holders import holders
 from queueops.transport.transport import lease_thread
 
 __all__ = ["QUIET", "RESTART", "SCALE", "STOP"]
