@@ -11,6 +11,7 @@ __all__ = [
     "BrokerUnavailable",
     "ConfigurationError",
     "DependencyCycle",
+    "InvalidCursor",
     "InvalidMessage",
     "InvalidOrg",
     "InvalidPriority",
@@ -19,6 +20,7 @@ __all__ = [
     "JobExists",
     "LimitInvalid",
     "LimitReached",
+    "MissingExtra",
     "NotReplicated",
     "PayloadTooLarge",
     "PublishError",
@@ -26,10 +28,14 @@ __all__ = [
     "QueueOpsError",
     "ReplayRefused",
     "RetentionRefused",
+    "ScheduleRefused",
     "StaleLease",
     "UnknownJob",
+    "UnknownLetter",
     "UnknownParent",
     "UnknownQueue",
+    "UnknownSchedule",
+    "UnknownTask",
     "UnknownWorker",
 ]
 
@@ -48,6 +54,24 @@ class QueueOpsError(Exception):
 
 class ConfigurationError(QueueOpsError):
     """A setting has a value that queueops cannot work with."""
+
+
+class MissingExtra(ConfigurationError):
+    """A package that this needs is not installed.
+
+    Attributes:
+        what: what needs it, as "Schedules".
+        extra: the extra of queueops that installs it.
+        app: what INSTALLED_APPS needs beside it, "" for nothing.
+    """
+
+    def __init__(self, what: str = "", extra: str = "", app: str = "") -> None:
+        self.what, self.extra, self.app = what, extra, app
+        super().__init__(what, extra, app)
+
+    def __str__(self) -> str:
+        added = f' and add "{self.app}" to INSTALLED_APPS' if self.app else ""
+        return f"{self.what} need a package that is not there: pip install 'queueops[{self.extra}]'{added}."
 
 
 class PublishError(QueueOpsError):
@@ -73,6 +97,23 @@ class UnknownQueue(PublishError):
             f"Queue {self.queue!r} is not declared, so no worker would serve it. Known queues: {known}. "
             'Declare it in QUEUEOPS["QUEUES"] or in task_queues.'
         )
+
+
+class UnknownTask(PublishError):
+    """The job was not published: no task of this name is registered.
+
+    Attributes:
+        task: the name that was given.
+        near: registered names that look like it, the nearest first.
+    """
+
+    def __init__(self, task: str = "", near: Iterable[str] = ()) -> None:
+        self.task, self.near = task, tuple(near)
+        super().__init__(task, self.near)
+
+    def __str__(self) -> str:
+        meant = f" Did you mean {' or '.join(self.near)}?" if self.near else ""
+        return f"No task {self.task!r} is registered, so no worker could run it.{meant}"
 
 
 class InvalidOrg(PublishError):
@@ -259,6 +300,36 @@ class UnknownWorker(QueueOpsError):
     def __str__(self) -> str:
         known = ", ".join(self.known) or "none"
         return f"No worker {self.name!r} is registered. Registered workers: {known}."
+
+
+class UnknownLetter(QueueOpsError):
+    """No dead letter has this number; it may have been purged."""
+
+    def __init__(self, letter: int = 0) -> None:
+        self.letter = letter
+        super().__init__(*((letter,) if letter else ()))
+
+    def __str__(self) -> str:
+        return f"No dead letter has the number {self.letter}; it may have been purged."
+
+
+class UnknownSchedule(QueueOpsError):
+    """No schedule has this name or number."""
+
+    def __init__(self, name: object = "") -> None:
+        self.name = name
+        super().__init__(*((name,) if name else ()))
+
+    def __str__(self) -> str:
+        return f"No schedule is called {self.name!r}."
+
+
+class ScheduleRefused(QueueOpsError):
+    """The schedule has a value that is not allowed."""
+
+
+class InvalidCursor(QueueOpsError, ValueError):
+    """The cursor is not one that a page before has given."""
 
 
 class LimitReached(QueueOpsError):

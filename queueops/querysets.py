@@ -12,9 +12,18 @@ from queueops.engine.rules.states import LetterStatus
 if TYPE_CHECKING:
     from queueops.models import DeadLetter, OutboxEntry  # noqa: F401  named in text below
 
-__all__ = ["DeadLetterQuerySet", "OutboxQuerySet", "SteppingQuerySet"]
+__all__ = ["BOUND", "DeadLetterQuerySet", "OutboxQuerySet", "SteppingQuerySet", "bounded_count"]
 
 Row = TypeVar("Row", bound=models.Model)
+
+#: Who wants to know of more rows wants a filter instead.
+BOUND = 10_000
+
+
+def bounded_count(rows: Any, bound: int = BOUND) -> int:
+    """How many rows, counted up to one more than `bound`: enough to say "more than"."""
+    # Without an order the count would sort; with a limit inside it stops.
+    return int(rows.order_by()[: bound + 1].count())
 
 
 class SteppingQuerySet(models.QuerySet[Row]):
@@ -45,6 +54,18 @@ class DeadLetterQuerySet(SteppingQuerySet["DeadLetter"]):
     def parked(self) -> DeadLetterQuerySet:
         """Letters that nobody has replayed or discarded."""
         return self.filter(status=LetterStatus.PARKED)
+
+    def of_status(self, status: str, *, narrowed: bool) -> DeadLetterQuerySet:
+        """Letters of one status.
+
+        Args:
+            narrowed: whether another filter with an index narrows the letters down already.
+        """
+        if narrowed:
+            # Said in the negative, so that no planner walks the index of all parked letters in search of the
+            # few of one org: the other filter's index passes over what is not parked.
+            return self.exclude(status__in=[other for other in LetterStatus if other != status])
+        return self.filter(status=status)
 
     def died_before(self, moment: datetime) -> DeadLetterQuerySet:
         """Letters that are older than `moment`."""

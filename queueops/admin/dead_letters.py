@@ -22,11 +22,11 @@ from queueops.admin.groups import GROUPED, groups
 from queueops.admin.letter_page import HEAVY, letter_context
 from queueops.admin.operate import VERBS, OperateMixin, Verb
 from queueops.admin.paginator import BoundedPaginator
-from queueops.admin.search import HELP, search
 from queueops.admin.selection import Selection
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import REASONS, DeadLetter
 from queueops.ops import permissions
+from queueops.ops.letter_search import HELP, search
 
 __all__ = ["DeadLetterAdmin"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from queueops.admin import pretty
-from queueops.admin.paginator import bounded_count
 from queueops.engine.rules.states import LetterStatus
-from queueops.errors import InvalidMessage
 from queueops.models import DeadLetter
-from queueops.ops import messages, permissions, storable
+from queueops.ops import permissions
+from queueops.ops.letter_payload import payload_of
 from queueops.ops.masking import mask_text
+from queueops.querysets import bounded_count
 
 __all__ = ["HEAVY", "letter_context"]
 
@@ -46,19 +46,13 @@ def letter_context(letter: DeadLetter, user: Any) -> dict[str, Any]:
 
 
 def _payload(letter: DeadLetter) -> dict[str, Any]:
-    try:
-        message = messages.read(letter.raw_message)
-    except InvalidMessage as error:
-        return {"unreadable": str(error), "raw": mask_text(storable.text(letter.raw_message[:4_000]))}
-    # argsrepr and kwargsrepr repeat the payload as text, which no key can mask.
-    headers = {
-        name: value for name, value in message.headers.items() if name not in ("argsrepr", "kwargsrepr")
-    }
-    embed = {name: value for name, value in message.embed.items() if value}
+    payload = payload_of(letter)
+    if payload.unreadable:
+        return {"unreadable": payload.unreadable, "raw": payload.raw}
     return {
-        "args": pretty.json_text(message.args) if message.args else "",
-        "kwargs": pretty.json_text(message.kwargs) if message.kwargs else "",
-        "headers": pretty.json_text(headers),
-        "embed": pretty.json_text(embed) if embed else "",
-        "in_chord": message.in_chord,
+        "args": pretty.json_text(payload.args) if payload.args else "",
+        "kwargs": pretty.json_text(payload.kwargs) if payload.kwargs else "",
+        "headers": pretty.json_text(payload.headers),
+        "embed": pretty.json_text(payload.embed) if payload.embed else "",
+        "in_chord": payload.in_chord,
     }

@@ -13,7 +13,6 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from queueops.admin.paginator import BOUND, bounded_count
 from queueops.admin.selection import Selection
 from queueops.conf import config
 from queueops.errors import BrokerUnavailable, QueueOpsError
@@ -23,6 +22,7 @@ from queueops.ops.batches import Cursor
 from queueops.ops.dead_letters import Done
 from queueops.ops.graves import Children
 from queueops.ops.permissions import Actor
+from queueops.querysets import BOUND, bounded_count
 
 if TYPE_CHECKING:
     Base = ModelAdmin[DeadLetter]

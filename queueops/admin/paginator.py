@@ -6,15 +6,9 @@ from functools import cached_property
 
 from django.core.paginator import Paginator
 
-__all__ = ["BoundedPaginator", "bounded_count"]
+from queueops.querysets import BOUND, bounded_count
 
-BOUND = 10_000
-
-
-def bounded_count(rows: object, bound: int = BOUND) -> int:
-    """How many rows, counted up to one more than `bound`: enough to say "more than"."""
-    # Without an order the count would sort; with a limit inside it stops.
-    return int(rows.order_by()[: bound + 1].count())  # type: ignore[attr-defined]
+__all__ = ["BoundedPaginator"]
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import Q
 
+from queueops.errors import InvalidCursor
 from queueops.querysets import DeadLetterQuerySet
 
 __all__ = ["Cursor", "pages"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Cursor(NamedTuple):
@@ -20,15 +24,23 @@ class Cursor(NamedTuple):
     id: int
 
     def __str__(self) -> str:
-        return f"{self.died_at.isoformat()}~{self.id}"
+        # Only characters that may stand in an address as they are.
+        return f"{(self.died_at - _EPOCH) // _MICROSECOND}~{self.id}"
 
     @classmethod
     def parse(cls, text: str) -> Cursor | None:
-        """The cursor that `str` has written; None for an empty text. Raises ValueError for another one."""
+        """The cursor that `str` has written; None for an empty text.
+
+        Raises:
+            InvalidCursor: another text.
+        """
         if not text:
             return None
-        died_at, _, number = text.partition("~")
-        return cls(datetime.fromisoformat(died_at), int(number))
+        moment, _, number = text.partition("~")
+        try:
+            return cls(_EPOCH + int(moment) * _MICROSECOND, int(number))
+        except (OverflowError, ValueError):
+            raise InvalidCursor() from None
 
 
 def pages(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,11 +42,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What became of one batch: replayed letters, those that run alone (chord failed), refused ones."""
+    """What became of one batch: the replayed letters with their task ids, how many of them run alone (their
+    chord has failed), refused ones.
+    """
 
-    count: int
+    replayed: Mapping[int, str]
     alone: int
     refused: tuple[Refusal, ...]
+
+    @property
+    def count(self) -> int:
+        """How many were replayed."""
+        return len(self.replayed)
 
 
 def replay_batch(
@@ -63,7 +70,7 @@ def replay_batch(
         audit.add(entry, 0)
         parked = DeadLetter.objects.select_for_update().filter(pk__in=ids, status=LetterStatus.PARKED)
         jobs: dict[str, list[tuple[int, NewJob]]] = {}
-        published: list[int] = []
+        published: dict[int, str] = {}
         refused: list[Refusal] = []
         alone = 0
         for letter in parked.defer("args", "kwargs", "traceback", "attempts").order_by("died_at", "id"):
@@ -74,20 +81,20 @@ def replay_batch(
                 refused.append(Refusal(letter.pk, str(error)))
                 continue
             jobs.setdefault(letter.queue, []).append((letter.pk, replace(job, replays=True)))
-            published.append(letter.pk)
+            published[letter.pk] = letter.task_id
             alone += lonely
         for queue, batch in jobs.items():
             words = store.enqueue(queue, [job for _, job in batch])
             # "duplicate" is as good as published: the job came into being by an earlier try.
             for (letter_id, _), word in zip(batch, words, strict=True):
                 if word.startswith("existing "):
-                    published.remove(letter_id)
+                    del published[letter_id]
                     refused.append(Refusal(letter_id, _EXISTS.format(word.removeprefix("existing "))))
         DeadLetter.objects.filter(pk__in=published).update(
             status=LetterStatus.REPLAYED, closed_at=timezone.now(), closed_by=by[:150]
         )
         audit.add(entry, len(published))
-    return Batch(len(published), alone, tuple(refused))
+    return Batch(published, alone, tuple(refused))
 
 
 def job_of(letter: DeadLetter, arguments: Arguments | None = None) -> tuple[NewJob, bool]:

@@ -1,0 +1,290 @@
+"""Replay with a guard: some letters first, the rest at a rate, and an end when too many of them die again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from queueops.engine.store import Store
+from queueops.errors import BrokerUnavailable, ReplayRefused
+from queueops.models import AuditEntry, DeadLetter
+from queueops.ops import audit, broker, permissions
+from queueops.ops.batches import Cursor, pages
+from queueops.ops.guarded_state import State
+from queueops.ops.permissions import Actor
+from queueops.ops.replay import Refusal, replay_batch
+from queueops.querysets import DeadLetterQuerySet
+
+__all__ = ["Guarded", "Progress", "Verdict", "replay_guarded"]
+
+#: Seconds between two looks at what became of the jobs.
+POLL_SECONDS = 0.5
+_BATCH = 200
+#: Jobs that are watched at once. Of more than these, those that were replayed meanwhile count for nothing.
+_WATCHED = 5_000
+_SHOWN_REFUSALS = 20
+
+
+class Verdict(StrEnum):
+    """How a guarded replay ended."""
+
+    #: It has not (what a progress callback sees).
+    RUNNING = "running"
+    #: No letter is left.
+    FINISHED = "finished"
+    #: Too many canaries did not succeed; nothing else was replayed.
+    CANARY_FAILED = "canary_failed"
+    #: The canaries have not ended in the time given; nothing else was replayed.
+    CANARY_WAITS = "canary_waits"
+    #: Too many of the replayed jobs died again.
+    FAILURES = "failures"
+    #: The broker went away.
+    BROKER_AWAY = "broker_away"
+    #: The time for this call is over.
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What a guarded replay has done, with all calls that it went on from.
+
+    Attributes:
+        count: letters that were replayed.
+        succeeded, failed, cancelled: what became of their jobs; those that run or wait still are in none.
+        canary_succeeded, canary_failed: the same of the canaries, which are in the numbers above too.
+        refusals: the first letters that were refused in this call, with the reason; `refused` counts all.
+        alone: replayed members of chords in this call; the chord has failed, so they run by themselves.
+        stopped: why it stopped before the end, as a sentence; empty if it did not.
+        after: where to go on; None at the end.
+    """
+
+    verdict: Verdict
+    count: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    canary_succeeded: int
+    canary_failed: int
+    refused: int
+    refusals: tuple[Refusal, ...]
+    alone: int
+    stopped: str
+    after: str | None
+
+
+Progress = Callable[[Guarded], None]
+
+
+def replay_guarded(
+    actor: Actor,
+    matching: DeadLetterQuerySet,
+    described: Mapping[str, Any],
+    *,
+    canary: int = 0,
+    rate: float | None = None,
+    stop_share: float = 0.5,
+    min_ended: int = 10,
+    wait_seconds: float = 600.0,
+    seconds: float | None = None,
+    after: str | None = None,
+    progress: Progress | None = None,
+) -> Guarded:
+    """Replay parked letters, the oldest first, and stop by itself when too many of their jobs die again.
+
+    The canaries are replayed first; the others only when all canaries have ended and not too many of them
+    have failed. Who is interrupted has lost nothing: what is not replayed is parked, and the `after` that
+    `progress` has told last goes on from there. A second call at the same time replays no letter twice.
+
+    Args:
+        matching, described: as `letter_list.matching` answers them.
+        canary: letters that are replayed first; 0 is none.
+        rate: letters a second; None is as fast as it goes.
+        stop_share: it stops when more than this part of the jobs that have ended are dead; 0 to 1.
+        min_ended: with fewer jobs ended it does not stop; the canaries are judged in any case.
+        wait_seconds: how long the canaries may take to end.
+        seconds: stop after this time; the answer's `after` says where to go on.
+        after: the `after` of an earlier call.
+        progress: called after each step and each look, a few times a second.
+
+    Raises:
+        PermissionDenied: the actor may not replay.
+        ReplayRefused: a number is out of its range.
+        InvalidCursor: `after` is not from an earlier call.
+        BrokerUnavailable: nothing was replayed. If the broker goes away later, the verdict says so.
+    """
+    actor.require(permissions.REPLAY)
+    _check(canary, rate, stop_share, min_ended)
+    state = State.read(after) if after else None
+    told = {"filter": dict(described), "canary": canary, "rate": rate, "stop_share": stop_share}
+    run: _Run | None = None
+    try:
+        with broker.store() as store:
+            if state is None:
+                state = State(store.now_ms(), canary)
+            until = datetime.fromtimestamp((state.until_ms + 1) / 1000, UTC)
+            entry = audit.record(actor, "replay", "letters that match", told)
+            letters = matching.parked().died_before(until)
+            run = _Run(store, entry, actor.name, letters, state, progress)
+            ends = math.inf if seconds is None else time.monotonic() + seconds
+            verdict = run.guard(rate or math.inf, stop_share, min_ended, wait_seconds, ends)
+    except BrokerUnavailable as error:
+        if run is None or not run.state.count:
+            raise
+        return run.answer(Verdict.BROKER_AWAY, str(error))
+    return run.answer(verdict)
+
+
+def _check(canary: int, rate: float | None, stop_share: float, min_ended: int) -> None:
+    if canary < 0 or min_ended < 1:
+        raise ReplayRefused("The canaries are a number of letters, and at least one job must have ended.")
+    if rate is not None and not (math.isfinite(rate) and rate > 0):
+        raise ReplayRefused(f"The rate is letters a second, above 0, not {rate}.")
+    if not 0 <= stop_share <= 1:
+        raise ReplayRefused(f"The part of the jobs that may fail is 0 to 1, not {stop_share}.")
+
+
+class _Run:
+    """One call: publishes, looks, judges."""
+
+    def __init__(
+        self,
+        store: Store,
+        entry: AuditEntry,
+        by: str,
+        letters: DeadLetterQuerySet,
+        state: State,
+        progress: Progress | None,
+    ) -> None:
+        self.store, self.entry, self.by, self.letters, self.state = store, entry, by, letters, state
+        self.progress = progress
+        self.refused, self.alone = 0, 0
+        self.refusals: tuple[Refusal, ...] = ()
+        self.is_over = False
+        #: Task ids of the letters that are watched.
+        rows = DeadLetter.objects.filter(pk__in=state.watched).values_list("pk", "task_id")
+        self.task_ids: dict[int, str] = dict(rows)
+
+    def guard(self, rate: float, stop_share: float, min_ended: int, wait_seconds: float, ends: float) -> Verdict:
+        verdict = self._canaries(stop_share, wait_seconds, ends)
+        if verdict is not None:
+            return verdict
+        size = max(1, min(_BATCH, round(min(rate, _BATCH))))
+        looked, next_at = -math.inf, time.monotonic()
+        while not self.is_over:
+            now = time.monotonic()
+            if now - looked >= POLL_SECONDS:
+                self._look()
+                looked = now
+                ended = self.state.succeeded + self.state.failed
+                if ended >= min_ended and self.state.failed / ended > stop_share:
+                    return Verdict.FAILURES
+            if now > ends:
+                return Verdict.TIME
+            if now < next_at:
+                time.sleep(min(next_at - now, POLL_SECONDS))
+                continue
+            count = self._publish(size)
+            next_at = max(next_at, now - 1) + count / rate
+        self._look()
+        return Verdict.FINISHED
+
+    def _canaries(self, stop_share: float, wait_seconds: float, ends: float) -> Verdict | None:
+        """Publish the canaries and wait for their end; None: go on with the rest."""
+        state = self.state
+        while state.canaries and not self.is_over:
+            state.canaries -= self._publish(min(state.canaries, _BATCH), canary=True)
+        if not state.wait_until_ms:
+            state.wait_until_ms = self.store.now_ms() + round(wait_seconds * 1000)
+        while True:
+            self._look()
+            bad = state.canary_failed + state.canary_cancelled
+            out = sum(state.watched.values())
+            if bad and bad > stop_share * (bad + out + state.canary_succeeded):
+                return Verdict.CANARY_FAILED
+            if not out:
+                return None
+            if self.store.now_ms() > state.wait_until_ms:
+                return Verdict.CANARY_WAITS
+            if time.monotonic() > ends:
+                return Verdict.TIME
+            time.sleep(POLL_SECONDS)
+
+    def _publish(self, size: int, *, canary: bool = False) -> int:
+        state = self.state
+        found = next(pages(self.letters, Cursor.parse(state.at), size), None)
+        if found is None:
+            self.is_over = True
+            return 0
+        ids, cursor = found
+        batch = replay_batch(self.store, self.entry, ids, self.by)
+        self.is_over = cursor is None
+        state.at = str(cursor) if cursor else state.at
+        state.count += batch.count
+        for letter, task_id in batch.replayed.items():
+            if canary or len(state.watched) < _WATCHED:
+                state.watched[letter], self.task_ids[letter] = canary, task_id
+        self.alone += batch.alone
+        self.refused += len(batch.refused)
+        self.refusals = (*self.refusals, *batch.refused)[:_SHOWN_REFUSALS]
+        self._tell()
+        return batch.count
+
+    def _look(self) -> None:
+        """Count the watched jobs that have ended, and watch them no more."""
+        state = self.state
+        watched = {letter: self.task_ids.get(letter, "") for letter in state.watched}
+        outcomes = self.store.outcomes(list(watched.values()))
+        # The broker's memory is short: of what ended long ago the letters tell whether it died.
+        lost = [task_id for task_id, outcome in outcomes.items() if outcome == "unknown"]
+        since = datetime.fromtimestamp(state.until_ms / 1000, UTC)
+        died = DeadLetter.objects.filter(task_id__in=lost).died_since(since).values_list("task_id", flat=True)
+        dead = set(died) if lost else set()
+        for letter, task_id in watched.items():
+            outcome = outcomes[task_id]
+            if outcome == "living":
+                continue
+            failed = outcome == "dead" or task_id in dead
+            word = "failed" if failed else "cancelled" if outcome == "cancelled" else "succeeded"
+            setattr(state, word, getattr(state, word) + 1)
+            if state.watched.pop(letter):
+                setattr(state, f"canary_{word}", getattr(state, f"canary_{word}") + 1)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.progress(self.answer(Verdict.RUNNING))
+
+    def answer(self, verdict: Verdict, why: str = "") -> Guarded:
+        """What was done up to here."""
+        state, is_over = self.state, verdict is Verdict.FINISHED
+        judged = verdict in (Verdict.FAILURES, Verdict.CANARY_FAILED)
+        return Guarded(
+            verdict=verdict,
+            count=state.count,
+            succeeded=state.succeeded,
+            failed=state.failed,
+            cancelled=state.cancelled,
+            canary_succeeded=state.canary_succeeded,
+            canary_failed=state.canary_failed,
+            refused=self.refused,
+            refusals=self.refusals,
+            alone=self.alone,
+            stopped=why or self._why(verdict),
+            after=None if is_over else state.write(judged=judged),
+        )
+
+    def _why(self, verdict: Verdict) -> str:
+        state = self.state
+        if verdict is Verdict.CANARY_FAILED:
+            bad, out = state.canary_failed + state.canary_cancelled, sum(state.watched.values())
+            return f"{bad} of {bad + out + state.canary_succeeded} canaries did not succeed."
+        if verdict is Verdict.CANARY_WAITS:
+            return f"{sum(state.watched.values())} canaries have not ended in time."
+        if verdict is Verdict.FAILURES:
+            return f"{state.failed:,} of {state.succeeded + state.failed:,} jobs that ended died again."
+        return "The time for this call is over." if verdict is Verdict.TIME else ""

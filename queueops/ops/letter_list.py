@@ -1,0 +1,225 @@
+"""Dead letters to look at: pages of those that match, and one letter with all there is to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from django.db.models import Q
+
+from queueops.engine.rules.states import LetterStatus
+from queueops.errors import UnknownLetter
+from queueops.models import DeadLetter
+from queueops.ops import permissions
+from queueops.ops.batches import Cursor
+from queueops.ops.letter_filters import Counted, counted, matching, of_error
+from queueops.ops.letter_payload import Payload, payload_of
+from queueops.ops.masking import mask, mask_text
+from queueops.ops.permissions import Actor
+from queueops.querysets import DeadLetterQuerySet, bounded_count
+
+__all__ = ["Counted", "LetterDetail", "LetterPage", "LetterRow", "counted", "listed", "matching", "shown"]
+
+#: Rows of a page at most.
+MOST = 1_000
+#: Letters whose texts one statement looks at, and how long a page looks on before it says where to go on.
+WINDOW, LIST_SECONDS = 5_000, 1.0
+
+_HEAVY = ("message", "traceback", "attempts")
+_SHOWN_MESSAGE = 500
+_LINE = 50
+_ALIKE = 999
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """A dead letter in a list.
+
+    Attributes:
+        error_message: with secrets masked; in a list only its beginning.
+        attempts: how often it was tried. run_ms: how long the last attempt took.
+        replay_number: which replay of the job died here, 0 is none; origin: the first letter of that line.
+        args, kwargs: with secrets masked; None for who may not see payloads.
+    """
+
+    id: int
+    task_id: str
+    task: str
+    queue: str
+    org: str
+    resource: str
+    reason: str
+    error_class: str
+    error_message: str
+    fingerprint: str
+    attempts: int
+    deliveries: int
+    worker: str
+    run_ms: int
+    first_enqueued_at: datetime | None
+    died_at: datetime
+    status: str
+    closed_at: datetime | None
+    closed_by: str
+    replay_number: int
+    origin: int | None
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterPage:
+    """A page of letters, newest first. `next_cursor`: `before` of the next page; None when that was all.
+
+    A page may have fewer rows than asked for, or none, though there are more: then few letters match, and
+    looking on would take too long.
+    """
+
+    letters: tuple[LetterRow, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterDetail:
+    """One letter.
+
+    Attributes:
+        traceback: of the last attempt, with secrets masked.
+        errors: the attempts, oldest first: n, at (ms), error, message, worker.
+        line: the other letters of this job, oldest first.
+        alike: letters of the same error, this one among them, counted up to 1,000.
+        payload: what the job carried; None for who may not see payloads.
+    """
+
+    letter: LetterRow
+    traceback: str
+    errors: tuple[Mapping[str, Any], ...]
+    line: tuple[LetterRow, ...]
+    alike: int
+    payload: Payload | None
+
+
+def listed(
+    actor: Actor,
+    *,
+    before: str | None = None,
+    limit: int = 100,
+    payload: bool = True,
+    error: str = "",
+    **filters: Any,
+) -> LetterPage:
+    """A page of the letters that match, newest first.
+
+    Args:
+        before: `next_cursor` of the page before.
+        limit: rows, 1 to 1,000.
+        payload: args and kwargs too, for who may see them.
+        error, filters: as for `matching`.
+
+    Raises:
+        PermissionDenied: the actor may not see letters.
+        InvalidCursor: `before` is not from a page before.
+    """
+    actor.require(permissions.VIEW_LETTERS)
+    limit = min(max(1, limit), MOST)
+    found, _ = matching(**filters)
+    cursor = Cursor.parse(before or "")
+    with_payload = payload and actor.may(permissions.VIEW_PAYLOAD)
+    left_out = _HEAVY if with_payload else (*_HEAVY, "args", "kwargs")
+    rows, after = _page(found, error, cursor, limit, left_out)
+    return LetterPage(tuple(_row(one, with_payload) for one in rows), str(after) if after else None)
+
+
+def _page(
+    found: DeadLetterQuerySet, error: str, cursor: Cursor | None, limit: int, left_out: tuple[str, ...]
+) -> tuple[list[DeadLetter], Cursor | None]:
+    ordered = found.order_by("-died_at", "-id")
+    if not error:
+        rows = list(_older(ordered, cursor).defer(*left_out)[: limit + 1])
+        return rows[:limit], _at(rows[limit - 1]) if len(rows) > limit else None
+    # A text is found by reading it, so each statement reads the texts of so many letters and no more.
+    rows, ends = [], monotonic() + LIST_SECONDS
+    while True:
+        window = _older(ordered, cursor)
+        last = [Cursor(*row) for row in window.values_list("died_at", "id")[WINDOW - 1 : WINDOW]]
+        if last:
+            window = window.filter(died_at__gte=last[0].died_at)
+        part = window.filter(of_error(error)).defer(*left_out)[: limit - len(rows) + 1]
+        rows += [one for one in part if not last or _at(one) >= last[0]]
+        if len(rows) > limit:
+            return rows[:limit], _at(rows[limit - 1])
+        if not last or monotonic() > ends:
+            return rows, last[0] if last else None
+        cursor = last[0]
+
+
+def _older(ordered: DeadLetterQuerySet, cursor: Cursor | None) -> DeadLetterQuerySet:
+    if cursor is None:
+        return ordered
+    # The first comparison bounds the index, the second one passes over the rows of the same moment.
+    older = Q(died_at__lt=cursor.died_at) | Q(id__lt=cursor.id)
+    return ordered.filter(died_at__lte=cursor.died_at).filter(older)
+
+
+def _at(letter: DeadLetter) -> Cursor:
+    return Cursor(letter.died_at, letter.pk)
+
+
+def shown(actor: Actor, letter: int) -> LetterDetail:
+    """One letter with its line.
+
+    Raises:
+        PermissionDenied: the actor may not see letters. Without `view_payload` it is told without arguments.
+        UnknownLetter: there is none of this number.
+    """
+    actor.require(permissions.VIEW_LETTERS)
+    found = DeadLetter.objects.filter(pk=letter).first() if 0 < letter < 2**63 else None
+    if found is None:
+        raise UnknownLetter(letter)
+    with_payload = actor.may(permissions.VIEW_PAYLOAD)
+    has_line = bool(found.replay_number) or found.status == LetterStatus.REPLAYED
+    line = DeadLetter.objects.line_of(found).exclude(pk=found.pk) if has_line else DeadLetter.objects.none()
+    return LetterDetail(
+        letter=_row(found, with_payload, whole=True),
+        traceback=mask_text(found.traceback),
+        errors=tuple(
+            {**one, "message": mask_text(str(one.get("message") or ""))}
+            for one in found.attempts
+            if isinstance(one, Mapping)
+        ),
+        line=tuple(_row(one, False) for one in line.defer(*_HEAVY, "args", "kwargs")[:_LINE]),
+        alike=bounded_count(DeadLetter.objects.filter(fingerprint=found.fingerprint), _ALIKE),
+        payload=payload_of(found) if with_payload else None,
+    )
+
+
+def _row(letter: DeadLetter, payload: bool, *, whole: bool = False) -> LetterRow:
+    told = mask_text(letter.error_message if whole else letter.error_message[:_SHOWN_MESSAGE])
+    return LetterRow(
+        id=letter.pk,
+        task_id=letter.task_id,
+        task=letter.task,
+        queue=letter.queue,
+        org=letter.org,
+        resource=letter.resource,
+        reason=letter.reason,
+        error_class=letter.error_class,
+        error_message=told,
+        fingerprint=letter.fingerprint,
+        attempts=letter.attempt_count,
+        deliveries=letter.deliveries,
+        worker=letter.worker,
+        run_ms=letter.run_ms,
+        first_enqueued_at=letter.first_enqueued_at,
+        died_at=letter.died_at,
+        status=letter.status,
+        closed_at=letter.closed_at,
+        closed_by=letter.closed_by,
+        replay_number=letter.replay_number,
+        origin=letter.origin_id,
+        args=mask(letter.args) if payload else None,
+        kwargs=mask(letter.kwargs) if payload else None,
+    )
