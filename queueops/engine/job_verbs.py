@@ -155,9 +155,8 @@ class JobVerbs(Verbs):
         return states
 
     def outcomes(self, task_ids: Sequence[str], now_ms: int | None = None) -> dict[str, Outcome]:
-        """Return what became of many jobs, a few round trips for all: ``living``; ``succeeded``, ``cancelled``
-        or ``dead`` for two minutes at least after the end, ``dead`` also while the letter is open; else
-        ``unknown``.
+        """Return what became of many jobs, in a few round trips: ``living``; ``succeeded``, ``cancelled`` or
+        ``dead`` for two minutes at least after the end, ``dead`` also while the letter is open; ``unknown``.
         """
         found: dict[str, Outcome] = {}
         # Asked first whether it lives: who does not has left word of its end before.

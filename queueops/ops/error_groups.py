@@ -73,12 +73,12 @@ def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, lim
     parked, _ = matching(queue=queue, org=org, status=LetterStatus.PARKED.value, died_since=first_hour)
     since = _bound(parked) or first_hour
     counted: dict[str, dict[str, int]] = {}
-    newest: dict[str, tuple[int, datetime]] = {}
-    for row in _by_hour(parked.died_since(since)):
-        counted.setdefault(row["fingerprint"], {})[row["hour"]] = row["letters"]
-        newest[row["fingerprint"]] = max(
-            newest.get(row["fingerprint"], (0, since)), (row["newest"], row["last"])
-        )
+    newest: dict[str, int] = {}
+    last: dict[str, datetime] = {}
+    for one, hour, count, letter, died_at in _by_hour(parked.died_since(since)):
+        counted.setdefault(one, {})[hour] = count
+        newest[one] = max(newest.get(one, 0), letter)
+        last[one] = max(last.get(one, since), died_at)
     most = sorted(counted, key=lambda one: (-sum(counted[one].values()), one))[: max(1, limit)]
     names = [f"{first_hour + _HOUR * n:%Y-%m-%d %H}" for n in range(hours)]
     examples = _examples(newest[one] for one in most)

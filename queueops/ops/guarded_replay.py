@@ -169,7 +169,9 @@ class _Run:
         rows = DeadLetter.objects.filter(pk__in=state.watched).values_list("pk", "task_id")
         self.task_ids: dict[int, str] = dict(rows)
 
-    def guard(self, rate: float, stop_share: float, min_ended: int, wait_seconds: float, ends: float) -> Verdict:
+    def guard(
+        self, rate: float, stop_share: float, min_ended: int, wait_seconds: float, ends: float
+    ) -> Verdict:
         verdict = self._canaries(stop_share, wait_seconds, ends)
         if verdict is not None:
             return verdict
