@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+#: The project too, from where it lies: it brings the commands `queueops` and `celery -A config queueops`.
+ITSELF = ("--no-deps", "-e", ".")
 
 
 def main(argv: list[str]) -> int:
@@ -41,12 +43,11 @@ def main(argv: list[str]) -> int:
         return 1
     write_secrets()
     print(f"Installing {requirements.name} into .venv ...", flush=True)
-    if (
-        install_uv()
-        and run(PYTHON.with_name("uv"), "pip", "install", "-q", "-r", requirements, quiet=True) == 0
-    ):
+    uv = (PYTHON.with_name("uv"), "pip", "install", "-q")
+    if install_uv() and run(*uv, "-r", requirements, quiet=True) == run(*uv, *ITSELF, quiet=True) == 0:
         return 0
-    return run(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", requirements)
+    pip = (PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    return run(*pip, "-r", requirements) or run(*pip, *ITSELF)
 
 
 def create_environment() -> None:

@@ -1,0 +1,67 @@
+"""queueops system doctor, recover, cleanup."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from queueops.cli import options, tables
+from queueops.cli.verbs import Answer, Call, verbs
+from queueops.ops import cleanup as rows
+from queueops.ops import doctor as examination
+from queueops.ops import leases
+
+commands = verbs()
+
+
+@commands.command()
+@click.option("--repair", is_flag=True, help="Mend what can be mended, and look again.")
+@click.option("--thorough", is_flag=True, help="Look at every job, and add up queues of many orgs.")
+def doctor(call: Call, repair: bool, thorough: bool) -> Answer:
+    """Compare all that is kept twice, and prove what is wrong; the exit code is 6 when something is."""
+    if repair:
+        done = examination.repair(call.actor, thorough=thorough)
+        report = done.after
+        before = tables.plural(len(done.before.findings), "thing")
+        lines = [f"{before} wrong before, {len(report.findings):,} left.", *_findings(report)]
+        return Answer(done, lines, code=0 if report.healthy else 6)
+    report = examination.examine(call.actor, thorough=thorough)
+    return Answer(report, _findings(report), code=0 if report.healthy else 6)
+
+
+def _findings(report: examination.Report) -> list[str]:
+    lines = tables.table(
+        report.findings,
+        "kind",
+        ("mendable", lambda one: one.mendable),
+        ("proof", lambda one: one.proof),
+        ("what it means", lambda one: one.text),
+        empty="Nothing is wrong.",
+    )
+    looked = (("org", report.orgs), ("lease", report.leases), ("job", report.jobs))
+    lines.append(f"Looked at {', '.join(tables.plural(count, noun) for noun, count in looked)}.")
+    lines += [f"Left out: {one}." for one in report.left_out]
+    if any(finding.mendable for finding in report.findings):
+        lines.append("`queueops system doctor --repair` mends what is mendable.")
+    return lines
+
+
+@commands.command()
+@click.option("--seconds", type=options.DURATION, help="Wait so long at most for the living to renew.")
+def recover(call: Call, seconds: timedelta | None) -> Answer:
+    """End expired leases now; workers do it each second, this is for a broker without any."""
+    done = leases.recover(call.actor, seconds=seconds.total_seconds() if seconds is not None else None)
+    left = " Others have expired, and their workers still have time to renew." if done.waiting else ""
+    return Answer(done, [f"{tables.plural(done.count, 'lease')} ended.{left}"])
+
+
+@commands.command(asks=True)
+@click.option("--days", type=int, help="Results and closed letters older than so many days, 1 to 365.")
+def cleanup(call: Call, days: int | None) -> Answer:
+    """Delete what is past its retention: results, closed dead letters, audit entries."""
+    if days is not None:
+        call.confirm(f"Delete results and closed letters older than {tables.plural(days, 'day')}?")
+    done = rows.cleanup(call.actor, days)
+    told = ", ".join(f"{count:,} {name}" for name, count in done.by_table.items()) or "nothing to delete"
+    return Answer(done, [f"{tables.plural(done.count, 'row')} deleted: {told}."])
