@@ -11,6 +11,7 @@ __all__ = [
     "BrokerUnavailable",
     "ConfigurationError",
     "DependencyCycle",
+    "DrainRefused",
     "InvalidCursor",
     "InvalidMessage",
     "InvalidOrg",
@@ -30,6 +31,7 @@ __all__ = [
     "RetentionRefused",
     "ScheduleRefused",
     "StaleLease",
+    "TokenRefused",
     "UnknownJob",
     "UnknownLetter",
     "UnknownParent",
@@ -357,5 +359,13 @@ class RetentionRefused(QueueOpsError):
     """The rows are younger than the retention; they are purged only by force."""
 
 
+class DrainRefused(QueueOpsError, ValueError):
+    """Nothing was drained: it was not said how, or the time is over."""
+
+
 class StaleLease(QueueOpsError):
     """The lease has ended; another worker may hold the job. The result was not recorded in the broker."""
+
+
+class TokenRefused(QueueOpsError):
+    """The API token was not made: its name or its end is not allowed."""

@@ -15,16 +15,19 @@ from queueops.engine.rules.resources import BREAKER_FIELDS, limits_of
 from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.errors import LimitInvalid
 from queueops.querysets import DeadLetterQuerySet, OutboxQuerySet, SteppingQuerySet
+from queueops.tokens import ApiToken, Scope
 
 __all__ = [
     "REASONS",
     "UNLIMITED",
+    "ApiToken",
     "AuditEntry",
     "DeadLetter",
     "Operation",
     "OrgLimit",
     "OutboxEntry",
     "Resource",
+    "Scope",
 ]
 
 #: In a limit's column: no limit, whatever the environment or the settings say. An empty column inherits.

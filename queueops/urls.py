@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from importlib.util import find_spec
+
+from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = []
+
+if find_spec("ninja"):
+    urlpatterns.append(path("api/v1/admin/queue/", include("queueops.api.urls")))

@@ -19,6 +19,7 @@ __all__ = [
     "CHANGE_LIMIT",
     "CHANGE_RESOURCE",
     "CLEANUP",
+    "CREATE_TOKEN",
     "DISCARD",
     "DISCARD_OUTBOX",
     "DRAIN_QUEUE",
@@ -42,12 +43,14 @@ __all__ = [
     "RESET_RESOURCE",
     "RETRY_JOB",
     "RETRY_OUTBOX",
+    "REVOKE_TOKEN",
     "UNSTICK_JOB",
     "VIEW_AUDIT",
     "VIEW_JOBS",
     "VIEW_LETTERS",
     "VIEW_OPERATIONS",
     "VIEW_PAYLOAD",
+    "VIEW_TOKENS",
     "Actor",
 ]
 
@@ -86,6 +89,9 @@ OPERATE_WORKER = "queueops.operate_worker"
 VIEW_AUDIT = "queueops.view_auditentry"
 VIEW_LETTERS = "queueops.view_deadletter"
 VIEW_OPERATIONS = "queueops.view_operations"
+CREATE_TOKEN = "queueops.create_apitoken"
+REVOKE_TOKEN = "queueops.revoke_apitoken"
+VIEW_TOKENS = "queueops.view_apitoken"
 
 
 @dataclass(frozen=True, slots=True)

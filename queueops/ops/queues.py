@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from queueops.conf import config
 from queueops.engine.store import Store
-from queueops.errors import UnknownQueue
+from queueops.errors import DrainRefused, UnknownQueue
 from queueops.ops import audit, broker, permissions
 from queueops.ops.pauses import milliseconds, ramp_end, told
 from queueops.ops.permissions import Actor
@@ -115,12 +115,12 @@ def drain(
     Raises:
         PermissionDenied: the actor may not drain queues.
         UnknownQueue: neither the settings nor the broker know the queue.
-        ValueError: not exactly one of `delay`, `until` and `remove`, or a time that is over.
+        DrainRefused: not exactly one of `delay`, `until` and `remove`, or a time that is over.
         BrokerUnavailable: the broker does not answer.
     """
     actor.require(permissions.DRAIN_QUEUE)
     if sum(map(bool, (delay, until, remove))) != 1:
-        raise ValueError("Say how to drain: by delay, until a time, or remove.")
+        raise DrainRefused("Say how to drain: by delay, until a time, or remove.")
     ends = time.monotonic() + seconds if seconds is not None else None
     total = 0
     with broker.store() as store:
@@ -128,7 +128,7 @@ def drain(
         now = datetime.fromtimestamp(store.now_ms() / 1000, UTC)
         until = now + delay if delay is not None else until
         if until is not None and until <= now:
-            raise ValueError(f"{until.isoformat()} is over.")
+            raise DrainRefused(f"{until.isoformat()} is over.")
         how = {"remove": True} if until is None else {"until": until.isoformat()}
         entry = audit.record(actor, "drain", f"queue {queue}", how)
         for count in store.drain_steps(queue, round(until.timestamp() * 1000) if until else 0):

@@ -113,9 +113,9 @@ def empty() -> None:
     from django.contrib.auth.models import User
     from django.contrib.sessions.models import Session
 
-    from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry, Resource
+    from queueops.models import ApiToken, AuditEntry, DeadLetter, OrgLimit, OutboxEntry, Resource
 
-    for model in (DeadLetter, OrgLimit, OutboxEntry, Resource, AuditEntry, Session, User):
+    for model in (DeadLetter, OrgLimit, OutboxEntry, Resource, AuditEntry, ApiToken, Session, User):
         model._default_manager.all().delete()
 
 

@@ -84,6 +84,8 @@ class Config:
     mask_keys: tuple[str, ...]
     allow_private_addresses: bool
     offload_storage: str
+    api_rate: float | None
+    api_burst: int
     broker_url: str | None
     serve: tuple[str, ...]
     sources: Mapping[str, str] = field(repr=False)
@@ -141,6 +143,8 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
     ),
     "ALLOW_PRIVATE_ADDRESSES": (False, values.flag, ()),
     "OFFLOAD_STORAGE": ("default", values.text, ()),
+    "API_RATE": (600.0, values.optional(values.per_minute), ("QUEUEOPS_API_RATE",)),
+    "API_BURST": (100, values.whole(1), ("QUEUEOPS_API_BURST",)),
     "BROKER_URL": (None, values.optional(values.url), ("QUEUEOPS_BROKER_URL", "REDIS_URL")),
     "SERVE": ((), values.strings, ("QUEUES",)),
 }

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from queueops.errors import ConfigurationError
+from queueops.engine.rules.gates import rate
+from queueops.errors import ConfigurationError, LimitInvalid
 
 __all__ = [
     "NAME",
@@ -23,6 +24,7 @@ __all__ = [
     "optional",
     "parsed",
     "patience",
+    "per_minute",
     "prefetch",
     "refuse_unknown",
     "routes",
@@ -116,6 +118,14 @@ def prefetch(value: Any) -> Any:
         return whole(0)(value)
     except ValueError:
         raise ValueError('"auto" or a whole number of at least 0') from None
+
+
+def per_minute(value: Any) -> float:
+    """A rate, in jobs or requests a minute."""
+    try:
+        return rate(value)
+    except LimitInvalid:
+        raise ValueError("a rate as 10/s, 600/m, 1000/h, or a number a minute") from None
 
 
 def text(value: Any) -> str:

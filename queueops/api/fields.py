@@ -1,0 +1,99 @@
+"""Types of what callers send: each says in the OpenAPI page what it takes, and takes nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from ninja import Path, Query, Schema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from queueops.api.problems import MomentRefused
+
+__all__ = [
+    "Body",
+    "Flag",
+    "IdPath",
+    "Ids",
+    "Moment",
+    "Name",
+    "NameFilter",
+    "NamePath",
+    "Number",
+    "Reason",
+    "Seconds",
+    "TaskId",
+    "TaskIds",
+    "TaskPath",
+    "Text",
+    "TextFilter",
+    "Whole",
+]
+
+#: JSON and PostgreSQL know no NUL in a text, and a path no slash.
+_NO_NUL = r"^[^\x00]*$"
+_LARGEST = 2**63 - 1
+_LONGEST_SECONDS = 366 * 86_400
+
+
+class Body(Schema):
+    """A request's body: a name that is not known is refused, not passed over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _rfc3339(value: Any) -> Any:
+    # Pydantic would also take numbers, and dates without a time.
+    if not isinstance(value, str):
+        raise PydanticCustomError("moment", "Input should be a time as 2026-01-31T12:00:00Z")
+    return value
+
+
+def _in_reach(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise PydanticCustomError("moment", "Input should have an offset, or Z")
+    # Beyond these a time zone's offset leads out of what databases and Python can hold.
+    if not 1970 <= value.year <= 9998:
+        raise MomentRefused()
+    return value.astimezone(UTC)
+
+
+def _whole(value: Any) -> Any:
+    # JSON has one kind of number: 5.0 is 5.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _seconds(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_SECONDS:
+        raise PydanticCustomError("seconds", "Input should be seconds, above 0 and at most a year")
+    return timedelta(seconds=value)
+
+
+NAME = r"^[A-Za-z0-9._@-]{1,128}$"
+Name = Annotated[str, Field(pattern=NAME, max_length=128)]
+NamePath = Annotated[str, Path(..., pattern=NAME, max_length=128)]
+NameFilter = Annotated[str, Query("", pattern=r"^[A-Za-z0-9._@-]{0,128}$", max_length=128)]
+Text = Annotated[str, Field(pattern=_NO_NUL, max_length=255)]
+TextFilter = Annotated[str, Query("", pattern=_NO_NUL, max_length=255)]
+Reason = Annotated[str, Field(pattern=_NO_NUL, max_length=200)]
+TaskId = Annotated[str, Path(..., pattern=r"^[^\x00/]+$", min_length=1, max_length=255)]
+TaskPath = TaskId
+TaskIds = Annotated[
+    list[Annotated[str, Field(pattern=_NO_NUL, min_length=1, max_length=255)]],
+    Field(min_length=1, max_length=1000),
+]
+IdPath = Annotated[int, Path(..., ge=1, le=_LARGEST)]
+Ids = Annotated[
+    list[Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=_LARGEST)]],
+    Field(min_length=1, max_length=10_000),
+]
+Flag = Annotated[bool, Field(strict=True)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=-(2**31), lt=2**31)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Moment = Annotated[datetime, BeforeValidator(_rfc3339), AfterValidator(_in_reach)]
+Seconds = Annotated[
+    timedelta,
+    BeforeValidator(_seconds),
+    WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": _LONGEST_SECONDS}),
+]

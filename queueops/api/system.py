@@ -1,0 +1,91 @@
+"""Routes of the whole: recover, cleanup, the doctor, the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from ninja import Query
+from pydantic import Field
+
+from queueops.api.auth import Request
+from queueops.api.fields import Body, Flag, TextFilter, Whole
+from queueops.api.pages import Cursor, Limit, number
+from queueops.api.routes import ADMIN, Routes
+from queueops.api.shapes import Told, page, row, shape
+from queueops.models import AuditEntry
+from queueops.ops import audit_log, cleanup, doctor, leases
+
+routes = Routes("system")
+
+#: So long one request works; the answer says whether to ask again.
+_WORK_SECONDS = 20.0
+#: So long a request waits for workers to renew before it ends leases in a broker without a pulse.
+_RECOVER_SECONDS = 5.0
+
+shape(doctor.Finding, leave_out=["mend"], add=["mendable"])
+Report = shape(doctor.Report, add=["healthy"])
+
+
+class Cleanup(Body):
+    """How old rows must be that are deleted: null is the retention of each table."""
+
+    days: Annotated[Whole, Field(ge=cleanup.SHORTEST_DAYS, le=cleanup.LONGEST_DAYS)] | None = None
+
+
+class Thorough(Body):
+    """Whether every job is looked at."""
+
+    thorough: Flag = False
+
+
+@routes.post("recover", Told)
+def recover(request: Request) -> Any:
+    """End expired leases now; their jobs run again, or become dead letters."""
+    done = leases.recover(request.auth.actor, seconds=_RECOVER_SECONDS)
+    jobs = "1 job" if done.count == 1 else f"{done.count:,} jobs"
+    more = " More leases have expired; their workers still have time to renew." if done.waiting else ""
+    return Told(message=f"Recovered {jobs}.{more}", count=done.count)
+
+
+@routes.post("cleanup", Told, ADMIN)
+def clean_up(request: Request, body: Cleanup) -> Any:
+    """Delete results, closed letters and audit entries that are past their retention."""
+    done = cleanup.cleanup(request.auth.actor, body.days, seconds=_WORK_SECONDS)
+    told = ", ".join(f"{count:,} {name}" for name, count in done.by_table.items()) or "nothing"
+    more = " There is more: ask again." if done.more else ""
+    return Told(message=f"Deleted {told}.{more}", count=done.count)
+
+
+@routes.get("doctor", Report)
+def examine(request: Request, thorough: bool = False) -> Any:
+    """Compare all that is kept twice; change nothing."""
+    return doctor.examine(request.auth.actor, thorough=thorough)
+
+
+@routes.post("doctor/repair", shape(doctor.Repair), ADMIN)
+def repair(request: Request, body: Thorough) -> Any:
+    """Mend what the doctor can mend, and look again."""
+    return doctor.repair(request.auth.actor, thorough=body.thorough)
+
+
+@routes.get("audit", page(row(AuditEntry)))
+def audit(
+    request: Request,
+    verb: TextFilter = "",
+    who: TextFilter = "",
+    target: TextFilter = "",
+    surface: Annotated[str, Query(pattern=r"^[a-z]*$", max_length=16)] = "",
+    cursor: Cursor = "",
+    limit: Limit = 100,
+) -> Any:
+    """List who did what, newest first; `target` is a part of what it was done to."""
+    found = audit_log.listed(
+        request.auth.actor,
+        verb=verb,
+        who=who,
+        target=target,
+        surface=surface,
+        before=number(cursor),
+        limit=limit,
+    )
+    return {"items": found, "next": str(found[-1].pk) if len(found) == limit else None}
