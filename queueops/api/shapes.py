@@ -99,13 +99,14 @@ def page(item: type[Schema], *, name: str = "", **more: type) -> type[Schema]:
         name: in the OpenAPI page; by default that of the item and "Page".
         more: further fields.
     """
-    return create_model(
+    made: type[Schema] = create_model(
         name or f"{item.__name__}Page",
         __base__=Shape,
         items=(list[item], ...),  # type: ignore[valid-type]
         next=(str | None, Field(description="Give it as `cursor` to go on; null is the end.")),
         **{field: (hint, ...) for field, hint in more.items()},  # type: ignore[call-overload]
     )
+    return made
 
 
 def _shaped(hint: Any) -> Any:

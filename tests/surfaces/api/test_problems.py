@@ -72,8 +72,8 @@ def test_every_error_of_ours_has_a_problem() -> None:
     request = RequestFactory().get("/")
     kinds = set()
     for name, cls in inspect.getmembers(errors, inspect.isclass):
-        if not issubclass(cls, errors.QueueOpsError) or cls is errors.ConfigurationError:
-            continue
+        if not issubclass(cls, errors.QueueOpsError) or issubclass(cls, errors.ConfigurationError):
+            continue  # the second is a fault of the server's settings
         response = problems.answer(request, cls())
         told = json.loads(response.content)
         assert response.status_code == told["status"] in problems.STATUSES, name
