@@ -23,6 +23,7 @@ __all__ = [
     "LimitReached",
     "MissingExtra",
     "NotReplicated",
+    "OrgRefused",
     "PayloadTooLarge",
     "PublishError",
     "QueueFull",
@@ -277,6 +278,10 @@ class NotReplicated(PublishError):
 
 class LimitInvalid(QueueOpsError):
     """The limit has a value that is not allowed."""
+
+
+class OrgRefused(QueueOpsError):
+    """This org cannot be forgotten."""
 
 
 class UnknownJob(QueueOpsError):

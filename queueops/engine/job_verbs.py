@@ -138,7 +138,7 @@ class JobVerbs(Verbs):
             if until_ms:
                 moved = int(self._run("drain", at(now_ms), queue, DRAIN_STEP, until_ms))
             else:
-                moved = int(self._run("purge", at(now_ms), queue, DRAIN_STEP))
+                moved = int(self._run("purge", at(now_ms), queue, DRAIN_STEP, ""))
             if not moved:
                 return
             yield moved

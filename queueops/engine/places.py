@@ -64,6 +64,8 @@ class Sampled:
     deadline_ms: int
     first_ms: int
     attempt: int
+    org: str
+    task_id: str
 
     @property
     def ready_since_ms(self) -> float:
@@ -158,6 +160,17 @@ class PlaceVerbs(Verbs):
         total = sum(place.jobs for place in places)
         return Sample(total, tuple(job for _, job in self._sampled(queue, args)))
 
+    def set_aside(self, queue: str, org: str) -> list[str]:
+        """Return the task ids of the org's jobs that are in no place of its own: blocked ones, and ready ones
+        of paused tasks.
+        """
+        found: list[str] = []
+        for place in self._by_task(queue):
+            for start in range(0, place.jobs, STEP):
+                page = self._sampled(queue, [(place, float(start), 1.0, STEP)])
+                found += [job.task_id for _, job in page if job.org == org]
+        return found
+
     def heads(self, queue: str, places: Sequence[Place]) -> dict[Place, Sampled]:
         """Return the first job of each of these places (some hundreds at most)."""
         found = self._sampled(queue, [(place, 0.0, 1.0, 1) for place in places])
@@ -172,9 +185,11 @@ class PlaceVerbs(Verbs):
             args += (place.kind, name, place.org, f"{first:.6f}", f"{distance:.6f}", count)
         text = self._run("sample", queue, *args) if args else b""
         for line in text.decode().splitlines():
-            number, at, *rest = line.split(" ")
-            patience, deadline, first_ms, attempt = (int(value) for value in rest)
-            yield int(number), Sampled(float(at), patience, deadline, first_ms, attempt)
+            number, at, patience, deadline, first_ms, attempt, org, task_id = line.split("\t")
+            yield (
+                int(number),
+                Sampled(float(at), int(patience), int(deadline), int(first_ms), int(attempt), org, task_id),
+            )
 
 
 def _sets(places: Sequence[Place], jobs: int) -> Iterator[tuple[Place, float, float, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from queueops.engine import replies
@@ -170,10 +170,15 @@ class Store(
 
     def purge(self, queue: str, now_ms: int | None = None) -> int:
         """Delete the queue's waiting jobs, :data:`STEP` a step; returns how many. Leased jobs run on."""
-        total = 0
-        while deleted := int(self._run("purge", at(now_ms), queue, STEP)):
-            total += deleted
-        return total
+        return sum(self.purge_steps(queue, now_ms=now_ms))
+
+    def purge_steps(self, queue: str, org: str = "", now_ms: int | None = None) -> Iterator[int]:
+        """Delete waiting jobs, :data:`STEP` a step; yields the number of each step.
+
+        ``org``: only its jobs; those that are blocked, or whose task is paused, :meth:`set_aside` names.
+        """
+        while deleted := int(self._run("purge", at(now_ms), queue, STEP, org)):
+            yield deleted
 
     def adopt(self, queue: str, found: Iterable[tuple[str, bytes, NewJob]], now_ms: int | None = None) -> int:
         """Move messages of stock Celery, given as (list, element, job), into lanes; returns how many moved.

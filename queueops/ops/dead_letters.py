@@ -27,6 +27,7 @@ __all__ = [
     "Done",
     "collect",
     "collect_all",
+    "delete_letters",
     "discard",
     "edit_and_replay",
     "purge",
@@ -217,16 +218,18 @@ def purge(
     if not force:
         _refuse_young(matching)
 
-    def delete(ids: Sequence[int], known: Graves) -> int:
-        letters = DeadLetter.objects.filter(pk__in=ids)
-        # The task of a letter that was replayed lives, or has another letter.
-        tasks = list(letters.filter(status=LetterStatus.PARKED).values_list("task_id", flat=True))
-        _, deleted = letters.delete()
-        transaction.on_commit(lambda: known.close(tasks))
-        return deleted.get(DeadLetter._meta.label, 0)
-
     told = {**described, **({"force": True} if force else {})}
-    return _in_batches(actor, "purge", told, pages(matching, after), delete, seconds)
+    return _in_batches(actor, "purge", told, pages(matching, after), delete_letters, seconds)
+
+
+def delete_letters(ids: Sequence[int], known: Graves) -> int:
+    """Delete these letters, inside a transaction; return how many. Their jobs leave the graves with it."""
+    letters = DeadLetter.objects.filter(pk__in=ids)
+    # The task of a letter that was replayed lives, or has another letter.
+    tasks = list(letters.filter(status=LetterStatus.PARKED).values_list("task_id", flat=True))
+    _, deleted = letters.delete()
+    transaction.on_commit(lambda: known.close(tasks))
+    return deleted.get(DeadLetter._meta.label, 0)
 
 
 def retention_limit() -> datetime:

@@ -23,6 +23,7 @@ __all__ = [
     "Listing",
     "Overdue",
     "cancel",
+    "cancel_all",
     "explain",
     "hold",
     "info",
@@ -193,19 +194,26 @@ def cancel(actor: Actor, task_ids: Iterable[str]) -> Cancelled:
     """
     actor.require(permissions.CANCEL_JOB)
     ids = list(dict.fromkeys(task_ids))
-    notes: dict[str, str] = {}
     with broker.store() as store:
-        words = {task_id: cancel_one(current_app, store, task_id) for task_id in ids}
-        running = [task_id for task_id, word in words.items() if word == "cancelling"]
-        workers = store.workers() if running else []
-        for task_id in running:
-            job = store.job(task_id)
-            if job is not None and job.lease is not None:
-                # The engine has it: what is asked here only saves the time until the worker's next renewal.
-                notes[task_id] = stopping.ask(job, workers, "cancelled", wait=len(running) <= ANSWERS)
-    count = sum(word != "unknown" for word in words.values())
-    audit.record(actor, "cancel", _named(ids), {"jobs": ids[:100]}, count)
-    return Cancelled(words, count, {task_id: stopping.told(word) for task_id, word in notes.items()})
+        done = cancel_all(store, ids)
+    audit.record(actor, "cancel", _named(ids), {"jobs": ids[:100]}, done.count)
+    return done
+
+
+def cancel_all(store: Store, ids: Iterable[str]) -> Cancelled:
+    """Cancel jobs on behalf of a verb that has asked for its own permission and keeps its own audit entry."""
+    words = {task_id: cancel_one(current_app, store, task_id) for task_id in ids}
+    running = [task_id for task_id, word in words.items() if word == "cancelling"]
+    workers = store.workers() if running else []
+    notes: dict[str, str] = {}
+    for task_id in running:
+        job = store.job(task_id)
+        if job is not None and job.lease is not None:
+            # The engine has it: what is asked here only saves the time until the worker's next renewal.
+            notes[task_id] = stopping.told(
+                stopping.ask(job, workers, "cancelled", wait=len(running) <= ANSWERS)
+            )
+    return Cancelled(words, sum(word != "unknown" for word in words.values()), notes)
 
 
 def hold(actor: Actor, task_ids: Iterable[str]) -> Changed:

@@ -1,4 +1,4 @@
-"""The verbs of orgs: listed, stats, pause, resume. Rows are the truth of pauses, published like limits."""
+"""The verbs of orgs: listed, stats, pause, resume, forget. Pauses are rows, published like limits."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from django.db import transaction
 
 from queueops.models import OrgLimit
 from queueops.ops import audit, permissions
+from queueops.ops.forgetting import Forgotten, forget
 from queueops.ops.limits import checked
 from queueops.ops.org_list import OrgRow, listed
 from queueops.ops.org_stats import OrgStats, stats
 from queueops.ops.permissions import Actor
 
-__all__ = ["OrgRow", "OrgStats", "listed", "pause", "resume", "stats"]
+__all__ = ["Forgotten", "OrgRow", "OrgStats", "forget", "listed", "pause", "resume", "stats"]
 
 
 def pause(

@@ -1,6 +1,7 @@
 -- purge: delete a step of a queue's waiting jobs. The caller repeats it until nothing is left; it is not atomic as a whole.
 -- KEYS    1 prefix
--- ARGV    1 now_ms ('' = Redis TIME)   2 queue   3 at most so many jobs
+-- ARGV    1 now_ms ('' = Redis TIME)   2 queue   3 at most so many jobs   4 org ('' = all; of one org what is
+--         in its lanes and scheduled)
 -- RETURNS number of jobs deleted; 0 when no job waits
 -- COST    O(log jobs) a job
 -- KEEPS   leased jobs run on; a deleted job counts as cancelled
@@ -13,7 +14,7 @@
 --- @include "lib/blocked"
 
 now.set(ARGV[1])
-local queue, limit = ARGV[2], tonumber(ARGV[3])
+local queue, limit, org = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local q = state.queue(queue)
 local purge = { number = 0 }
 
@@ -47,13 +48,21 @@ function purge.scheduled(o)
   if redis.call('EXISTS', scheduled) == 0 then redis.call('ZREM', key.timers(queue), 's' .. o.name) end
 end
 
-now.drainable()
-empty.rings(q, purge, limit)
-empty.timers(q, purge, limit, '-inf', '+inf')
-if not purge.full() then
+local function of_the_queue()
+  empty.rings(q, purge, limit)
+  empty.timers(q, purge, limit, '-inf', '+inf')
+  if purge.full() then return end
   local tags = redis.call('ZRANGE', key.blocked(queue), 0, limit - purge.number - 1)
   for _, tag in ipairs(tags) do blocked.drop(q, tag) end
   forget_jobs(tags)
+end
+
+now.drainable()
+if org == '' then
+  of_the_queue()
+else
+  purge.lanes(state.org(q, org))
+  if not purge.full() then purge.scheduled(state.org(q, org)) end
 end
 state.count(q, 'cancelled', purge.number)
 state.flush()

@@ -2,7 +2,8 @@
 -- KEYS    1 prefix
 -- ARGV    1 queue   then 6 a set: 'lane' | 'scheduled' | 'aside' | 'blocked', its resource or task, its org,
 --         first place, distance from one to the next, how many
--- RETURNS one text, a line a job: number of the set (from 1), score, patience ms, deadline ms, first enqueued ms, attempt
+-- RETURNS one text, a line a job: number of the set (from 1), score, patience ms, deadline ms, first enqueued ms,
+--         attempt, org, task id, separated by TAB
 -- COST    O(log jobs) a job; the caller asks for some hundreds
 -- KEEPS   reads only
 
@@ -20,8 +21,8 @@ end
 local function add(number, tag, score)
   local job = head.parse(redis.call('GETRANGE', key.job(queue, tag), 0, head.BYTES))
   if not job then return end
-  lines[#lines + 1] = string.format('%d %s %.17g %.17g %.17g %.17g', number, score, job.patience, job.deadline, job.first,
-    job.attempt)
+  lines[#lines + 1] = string.format('%d\t%s\t%.17g\t%.17g\t%.17g\t%.17g\t%s\t%s', number, score, job.patience, job.deadline,
+    job.first, job.attempt, job.org, job.task_id)
 end
 
 for at = 2, #ARGV, 6 do
