@@ -54,7 +54,12 @@ class LeaseThread:
         native.start_thread(self._run)
 
     def use(self, store: Store) -> None:
-        """Follow the transport to where it is connected now, and renew at once."""
+        """Follow the transport to where it is connected now, and renew at once.
+
+        Until that is answered nothing more is handed over: the broker may have given the jobs to another
+        worker, or be a replica that was promoted and never heard of the claim.
+        """
+        self.holder.in_doubt = True
         self._store, self._renew_now = store, True
         self._wake.set()
 
@@ -185,6 +190,7 @@ class LeaseThread:
             holder.cancelled(renewal.cancelled)
         if renewal.spared:
             holder.cancelled(renewal.spared, stop=False)
+        holder.trust()
 
     def _registration(self) -> dict[str, Any] | None:
         holder = self.holder

@@ -294,7 +294,7 @@ class Channel(PublishingChannel):
         holder, buffer, delivered = self.holder, self._buffer, 0
         room, most = 0, 1
         if self.serves_pool:
-            if holder.rests:
+            if holder.rests or holder.in_doubt:
                 return 0
             room = slots = holder.slots or 1
             if not holder.exact:

@@ -64,6 +64,8 @@ class Holder:
         self._open: set[int] = set()
         self._lock = native.lock()
         self._changed: list[Callable[[bool], None]] = []
+        #: The connection was lost since the last renewal: what was claimed ahead may be another's by now.
+        self.in_doubt = False
 
     # Claims
 
@@ -260,6 +262,12 @@ class Holder:
                 held = self._held.get(token)
                 if held is not None and not held.handed:
                     del self._held[token]
+
+    def trust(self) -> None:
+        """Redis has answered a renewal: what it did not call lost is this process's."""
+        if self.in_doubt:
+            self.in_doubt = False
+            self._announce(False)
 
     def lost(self, tokens: Iterable[str]) -> None:
         """Redis says that these leases are over: drop what has not started; what runs goes on, its settle

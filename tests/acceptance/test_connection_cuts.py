@@ -64,6 +64,34 @@ def test_jobs_in_hand_when_the_connection_breaks_run_once(stack: Stack, pool: st
     worker.stop()
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_what_another_got_while_the_connection_was_gone_is_not_run(stack: Stack, pool: str) -> None:
+    """The broker knows nothing of the claim any more, as a replica that was promoted before it heard of it."""
+    proxy = stack.proxy()
+    stack.enqueue("hold", "running", "door")
+    ahead = [f"ahead-{n}" for n in range(4)]
+    for job in ahead:
+        stack.enqueue("run", job)
+    stack.worker(
+        pool=pool, concurrency=1, broker_url=proxy.broker_url, env={**LONG_LEASES, "QUEUEOPS_PREFETCH": "4"}
+    )
+    stack.wait_started("running")
+    eventually(lambda: stack.snapshot().leased == 5, within=5, what="one running and four claimed ahead")
+    proxy.refuse()
+    proxy.cut()
+    with stack.store() as store:
+        [holder] = [worker.holder for worker in store.workers()]
+        store.leave(holder)
+        claim = store.claim(["standard"], 10, 0, "another", 1)
+        assert len(claim.jobs) == 5
+        stack.ledger.open("door")
+        stack.wait_ended("running")
+        proxy.accept()
+        stays(lambda: not any(map(stack.ledger.starts, ahead)), during=5, what="none that another has")
+        store.release([job.token for job in claim.jobs if job.task != "ledger.hold"])
+        stack.wait_ended(*ahead, within=20)
+
+
 def test_a_lost_claim_answer_gives_the_job_back_at_once(stack: Stack) -> None:
     proxy = stack.proxy()
     worker = stack.worker(pool="threads", concurrency=2, broker_url=proxy.broker_url, env=LONG_LEASES)
