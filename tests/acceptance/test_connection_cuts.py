@@ -66,7 +66,7 @@ def test_jobs_in_hand_when_the_connection_breaks_run_once(stack: Stack, pool: st
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_what_another_got_while_the_connection_was_gone_is_not_run(stack: Stack, pool: str) -> None:
-    """The broker knows nothing of the claim any more, as a replica that was promoted before it heard of it."""
+    """The broker knows nothing of the claim, as a replica that was promoted before it heard of it."""
     proxy = stack.proxy()
     stack.enqueue("hold", "running", "door")
     ahead = [f"ahead-{n}" for n in range(4)]
