@@ -18,20 +18,20 @@ READ_WHOLE = 200
 class WorkerVerbs(Verbs):
     """Part of :class:`queueops.engine.store.Store`."""
 
-    def workers(self) -> list[WorkerInfo]:
-        """Return the registered workers."""
+    def workers(self, *, leases: bool = True) -> list[WorkerInfo]:
+        """Return the registered workers; without ``leases`` nobody counts those, and all have none."""
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hgetall(self.key("workers"))
         pipeline.zrange(self.key("holders"), 0, -1, withscores=True)
         registered, holders = pipeline.execute()
         found = sorted(replies.texts(registered).items())
         expiries = {name.decode(): int(ms) for name, ms in holders}
-        for holder, _ in found:
+        for holder, _ in found if leases else ():
             pipeline.hlen(self.key("held", holder=holder))
-        leases = pipeline.execute() if found else []
+        numbers = pipeline.execute() if leases and found else [0] * len(found)
         return [
             replies.worker(holder, json.loads(info), expiries.get(holder, 0), number)
-            for (holder, info), number in zip(found, leases, strict=True)
+            for (holder, info), number in zip(found, numbers, strict=True)
         ]
 
     def held_by(self, workers: Iterable[WorkerInfo], limit: int) -> dict[str, list[HeldJob]]:
@@ -66,18 +66,21 @@ class WorkerVerbs(Verbs):
         """End what :meth:`set_scale` has set; False when nothing was."""
         return bool(self.client.hdel(self.key("scale"), f"={queue}"))
 
-    def scales(self, queues: Sequence[str], now_ms: int) -> dict[str, tuple[Scale | None, Scale | None]]:
-        """Return of each queue the setting that holds now, and what its rule wanted last."""
-        if not queues:
-            return {}
-        fields = [f"{mark}{queue}" for queue in queues for mark in "=~"]
-        lines = self.client.hmget(self.key("scale"), fields)
+    def scales(self, queues: Sequence[str]) -> tuple[dict[str, tuple[Scale | None, Scale | None]], int]:
+        """Return of each queue the setting that holds now, and what its rule wanted last; and the server's
+        time in ms.
+        """
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.time()
+        pipeline.hmget(self.key("scale"), [f"{mark}{queue}" for queue in queues for mark in "=~"] or [""])
+        (seconds, micros), lines = pipeline.execute()
+        now_ms = int(seconds) * 1000 + int(micros) // 1000
         found: dict[str, tuple[Scale | None, Scale | None]] = {}
         for at, queue in enumerate(queues):
             setting, wanted = (line and replies.scale(queue, line) for line in lines[2 * at : 2 * at + 2])
             over = setting is not None and 0 < setting.until_ms <= now_ms
             found[queue] = (None if over else setting, wanted)
-        return found
+        return found, now_ms
 
     def _write_scale(self, mark: str, one: Scale) -> None:
         line = f"{one.count}\t{one.until_ms}\t{one.at_ms}\t{one.by}\t{one.reason}"

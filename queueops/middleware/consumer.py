@@ -15,6 +15,7 @@ from queueops.engine.rules.states import Reason
 from queueops.middleware import rate_control as rate_control  # registers its command
 from queueops.middleware import worker
 from queueops.middleware import worker_control as worker_control  # registers its commands
+from queueops.middleware.autoscale import Keeper
 from queueops.middleware.dead_letter import detail
 
 logger = get_logger(__name__)
@@ -22,6 +23,9 @@ logger = get_logger(__name__)
 
 class Consumer(StockConsumer):
     """Receives messages of the engine; messages of another transport take Celery's own path."""
+
+    #: Keeps the number of the pool's slots; None with another transport.
+    keeper: Keeper | None = None
 
     def create_task_handler(self, **_: Any) -> Callable[[Any], None]:
         """Return the callback for a message: find the task's strategy; what can not run becomes a dead

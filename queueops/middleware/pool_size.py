@@ -53,12 +53,18 @@ def change(consumer: Any, holder: Holder, slots: int) -> int:
     holder.slots = consumer.initial_prefetch_count = wanted
     if consumer.qos is not None:
         consumer.qos.value = wanted
+    if wanted != before or not is_settled(pool):
+        _CHANGES.get(pool_name(pool), _change_prefork)(pool, wanted, consumer.hub)
     if wanted != before:
-        grow = _CHANGES.get(pool_name(pool), _change_prefork)
-        grow(pool, wanted, consumer.hub)
         logger.info("The pool runs %d jobs at once, it ran %d", wanted, before)
     holder.exact = pool_name(pool) == "threads" and len(pool.executor._threads) > wanted
     return size(pool)
+
+
+def is_settled(pool: Any) -> bool:
+    """Whether the pool has as many children as its size says, without those that end after their job."""
+    inner = getattr(pool, "_pool", None)
+    return not isinstance(inner, AsynPool) or len(_staying(inner)) <= inner._processes
 
 
 def renew_children(consumer: Any) -> int:
@@ -87,15 +93,20 @@ def _change_prefork(pool: Any, wanted: int, hub: Any) -> None:
         pool.grow(wanted - inner._processes)
         pool.maintain_pool()
         return
-    number = inner._processes - wanted
+    inner._putlock.shrink(inner._processes - wanted)
     inner._processes = wanted
-    for _ in range(number):
-        inner._putlock.shrink()
-    _retire(inner, number, hub)
+    _retire(inner, len(_staying(inner)) - wanted, hub)
+
+
+def _staying(inner: Any) -> list[Any]:
+    """The children that were not told to end: they are up, or starting."""
+    return [
+        one for one in inner._pool if one.inqW_fd in inner._all_inqueues or one in inner._waiting_to_start
+    ]
 
 
 def _retire(inner: Any, number: int, hub: Any) -> int:
-    """Have so many children end after the job they have, the idle first.
+    """Have so many children end after the job they have, the idle first; fewer, if they are not up yet.
 
     Celery's own way sends them SIGTERM, and a job that was written to one a moment before dies with it. Here
     a child is written to no more, and its last message is the one by which the pool ends its children.

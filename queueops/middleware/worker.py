@@ -19,6 +19,7 @@ from queueops.conf import config
 from queueops.engine.store import Store
 from queueops.errors import ConfigurationError
 from queueops.middleware import payloads, pool_size
+from queueops.middleware.autoscale import Autoscaler, Keeper
 from queueops.middleware.chain import chain
 from queueops.middleware.memory import resident_bytes
 from queueops.transport.adoption import adopt
@@ -99,6 +100,7 @@ def install(app: Celery) -> None:
 def _configure(sender: Celery, source: Any, **_: Any) -> None:
     settings = config()
     source.maps[-1]["worker_consumer"] = "queueops.middleware.consumer:Consumer"
+    source.maps[-1]["worker_autoscaler"] = "queueops.middleware.autoscale:Autoscaler"
     source.maps[-1]["worker_enable_prefetch_count_reduction"] = False
     ours = {
         "lease_seconds": settings.lease_seconds,
@@ -124,9 +126,10 @@ class Leases(bootsteps.StartStopStep):
         _see_dead_children(c.pool)
         channel.serves_pool = True
         first = holder.slots is None
-        if c.controller.autoscale:
+        if isinstance(scaler := getattr(c.controller, "autoscaler", None), Autoscaler):
             # Celery counts with the most that the pool may become; until then these would wait in it.
             c.initial_prefetch_count = pool_size.size(c.pool)
+            holder.bounds = scaler.bounds
         holder.slots = c.initial_prefetch_count
         holder.pool = pool_size.pool_name(c.pool)
         holder.node = c.hostname
@@ -139,12 +142,13 @@ class Leases(bootsteps.StartStopStep):
         chain().worker_started(channel.store)
         if holder.max_jobs:
             holder.subscribe(lambda _urgent: _stop_at(holder))
+        c.keeper = Keeper(c, holder)
         # With its remote control command; processes that only publish do without.
         from queueops.middleware.stopping import stop_cancelled
 
         turn = partial(stop_cancelled, holder, c.pool)
         threading.Thread(
-            target=_chores_loop, args=(c.app, holder, turn), name="queueops-chores", daemon=True
+            target=_chores_loop, args=(c.app, holder, turn, c.keeper), name="queueops-chores", daemon=True
         ).start()
 
 
@@ -174,7 +178,7 @@ def _stop_at(holder: Holder) -> None:
         state.should_stop = 0
 
 
-def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]) -> None:
+def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None], keeper: Keeper) -> None:
     adopted = False
     lost_seen = 0
     refused_seen = ""
@@ -199,6 +203,7 @@ def _chores_loop(app: Celery, holder: Holder, stop_cancelled: Callable[[], None]
                         )
                         lost_seen = holder.lost_total
                     stop_cancelled()
+                    keeper.turn(store)
                     thread = lease_thread(holder)
                     if thread is not None and thread.refused != refused_seen:
                         refused_seen = thread.refused

@@ -6,10 +6,12 @@ from typing import Any
 
 from celery import signals
 from celery.utils.log import get_logger
+from celery.worker import control
 from celery.worker import state as worker_state
-from celery.worker.control import inspect_command
+from celery.worker.control import control_command, inspect_command
 
 from queueops.middleware import pool_size
+from queueops.middleware.autoscale import Keeper
 from queueops.transport.holder import Holder
 from queueops.transport.holders import holders
 from queueops.transport.transport import lease_thread
@@ -17,6 +19,8 @@ from queueops.transport.transport import lease_thread
 __all__ = ["QUIET", "RESTART", "SCALE", "STOP"]
 
 logger = get_logger(__name__)
+
+celerys_grow, celerys_shrink = control.pool_grow, control.pool_shrink
 
 #: Names of the commands.
 QUIET, STOP, RESTART, SCALE = "queueops_quiet", "queueops_stop_worker", "queueops_restart", "queueops_scale"
@@ -71,3 +75,29 @@ def queueops_scale(panel: Any, slots: int = 1, **_: Any) -> dict[str, Any]:
         pool_size.change(panel.consumer, holder, slots)
         tell(holder)
     return {"word": "scaled", "slots": pool_size.size(pool)}
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def pool_grow(panel: Any, n: int = 1, **_: Any) -> Any:
+    """Grow pool by n processes/threads."""
+    return _resized(panel, n, "grow", celerys_grow)
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def pool_shrink(panel: Any, n: int = 1, **_: Any) -> Any:
+    """Shrink pool by n processes/threads."""
+    return _resized(panel, -n, "shrink", celerys_shrink)
+
+
+def _resized(panel: Any, by: int, verb: str, celerys: Any) -> Any:
+    """Celery's own command, where its way is not ours: threads can, and no job dies with a child."""
+    consumer = panel.consumer
+    keeper: Keeper | None = getattr(consumer, "keeper", None)
+    if keeper is None or consumer.controller.autoscaler:
+        return celerys(panel, abs(by))
+    if not pool_size.can_change(consumer.pool):
+        return control.nok(f"the pool {pool_size.pool_name(consumer.pool)} can not {verb}")
+    slots = keeper.by_hand(pool_size.size(consumer.pool) + by)
+    for holder in holders():
+        tell(holder)
+    return control.ok(f"pool will {verb}: {slots} slots")

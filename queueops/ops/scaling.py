@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from queueops.conf import config
-from queueops.engine.rules import scaling
-from queueops.engine.rules.scaling import ScaleRule, Share
+from queueops.engine.rules.scaling import ScaleRule
 from queueops.engine.store import Store
 from queueops.engine.types import Scale, WorkerInfo
 from queueops.errors import LimitInvalid
 from queueops.middleware import worker_control
+from queueops.middleware.slot_shares import GROWING, next_step, of_setting, told
 from queueops.ops import audit, broker, permissions, workers
 from queueops.ops.pauses import milliseconds
 from queueops.ops.permissions import Actor
-from queueops.ops.workers import command
+from queueops.ops.workers import command, moment
 
 __all__ = ["Scaled", "Wanted", "command", "scale", "unscale", "wanted"]
-
-#: Pools whose number of slots can change.
-GROWING = frozenset({"prefork", "threads", "gevent", "eventlet"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +67,21 @@ def wanted(actor: Actor, queue: str | None = None) -> list[Wanted]:
         if queue is not None:
             workers.serving(store, queue)
         names = sorted({*config().queues, *store.queues()}) if queue is None else [queue]
-        found = store.workers()
-        scales = store.scales(names, store.now_ms())
-        return [_wanted(store, name, found, scales[name][0]) for name in names]
+        found = store.workers(leases=False)
+        scales, now_ms = store.scales(names)
+        return [_wanted(store, name, found, scales[name][0], now_ms) for name in names]
 
 
-def _wanted(store: Store, queue: str, found: Sequence[WorkerInfo], held: Scale | None) -> Wanted:
+def _wanted(store: Store, queue: str, found: Sequence[WorkerInfo], held: Scale | None, now_ms: int) -> Wanted:
     rule = config().queue(queue).autoscale
     live = [one for one in found if queue in one.queues and one.slots]
     now = sum(one.slots for one in live)
     follows = any(one.bounds for one in live)
     if held is not None:
-        reason = f"set by {held.by}"
-        return Wanted(
-            queue, len(live), now, held.count, reason, rule, held.by, _until(held.until_ms), follows
-        )
-    seen = store.queue_snapshot(queue)
-    if seen.paused is not None:
-        return Wanted(queue, len(live), now, now, "the queue is paused", rule, "", None, follows)
-    count, reason = scaling.step(rule, now, seen.ready, cap=seen.concurrency)
-    return Wanted(queue, len(live), now, count, reason, rule, "", None, follows)
+        until = moment(held.until_ms) if held.until_ms else None
+        return Wanted(queue, len(live), now, held.count, told(held), rule, held.by, until, follows)
+    step = next_step(store, queue, rule, now, now_ms)
+    return Wanted(queue, len(live), now, step.count, step.reason, rule, "", None, follows)
 
 
 def scale(actor: Actor, queue: str, count: int, *, until: datetime | None = None) -> Scaled:
@@ -118,8 +110,9 @@ def scale(actor: Actor, queue: str, count: int, *, until: datetime | None = None
         until_ms = milliseconds(until)
         if until_ms and until_ms <= now_ms:
             raise LimitInvalid(f"{until} is over.")
-        store.set_scale(Scale(queue, count, until_ms, now_ms, actor.name, ""))
-        given = scaling.shares(count, (_share(one) for one in live))
+        setting = Scale(queue, count, until_ms, now_ms, actor.name, "")
+        store.set_scale(setting)
+        given = of_setting(setting, live)
         answers = {
             one.node: workers.ask(worker_control.SCALE, {"slots": given[one.holder]}, [one.node])
             for one in live
@@ -141,10 +134,6 @@ def unscale(actor: Actor, queue: str) -> bool:
     return ended
 
 
-def _share(one: WorkerInfo) -> Share:
-    return Share(one.holder, 1) if one.pool in GROWING else Share(one.holder, one.size, one.size)
-
-
 def _slots(answer: dict[str, dict[str, object]], one: WorkerInfo) -> int:
     said = answer.get(one.node, {}).get("slots")
     return said if isinstance(said, int) else one.size
@@ -159,7 +148,3 @@ def _told(queue: str, count: int, live: Sequence[WorkerInfo], by_worker: dict[st
     if after > count:
         return f"{after} slots: each worker has at least one, and not every pool can have fewer. Stop some."
     return f"{queue} has {after} slots."
-
-
-def _until(ms: int) -> datetime | None:
-    return workers._at(ms) if ms else None

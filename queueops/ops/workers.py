@@ -200,8 +200,8 @@ def _row(one: WorkerInfo, jobs: Iterable[HeldJob], now_ms: int) -> WorkerRow:
         queues=tuple(one.queues),
         version=one.version,
         memory_bytes=one.memory_bytes,
-        started_at=_at(one.started_ms),
-        last_beat_at=_at(one.beat_ms) if one.beat_ms > 0 else None,
+        started_at=moment(one.started_ms),
+        last_beat_at=moment(one.beat_ms) if one.beat_ms > 0 else None,
         processed=one.processed,
         jobs=one.leases,
         quiet=one.quiet,
@@ -265,5 +265,6 @@ def command(
     )
 
 
-def _at(ms: int) -> datetime:
+def moment(ms: int) -> datetime:
+    """The time that the engine tells, in ms since 1970."""
     return datetime.fromtimestamp(ms / 1000, UTC)

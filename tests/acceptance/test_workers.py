@@ -64,3 +64,104 @@ def test_a_quiet_worker_takes_no_new_job_until_it_is_told(stack: Stack, pool: st
     stack.wait_empty()
     eventually(lambda: info(stack, worker).slots == 1, within=10)
     assert stack.snapshot().totals["lost"] == 0
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_worker_stops_by_remote_control_when_its_job_has_ended(stack: Stack, pool: str) -> None:
+    worker = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_PREFETCH": "2"})
+    ahead = [f"ahead-{n}" for n in range(2)]
+    if pool != "solo":
+        stack.enqueue("hold", "running", "door")
+        stack.wait_started("running")
+        for job in ahead:
+            stack.enqueue("run", job)
+        eventually(lambda: stack.snapshot().leased == 3, within=10, what="two claimed ahead")
+    assert ask(stack, worker, worker_control.STOP) == {"word": "stopping"}
+    if pool != "solo":
+        eventually(lambda: stack.snapshot().ready == 2, within=10, what="two given back")
+        eventually(lambda: info(stack, worker).stopping, within=10, what="it says that it ends")
+        assert worker.alive()
+    stack.ledger.open("door")
+    assert worker.wait_exit(within=20) == 0
+    with stack.store() as store:
+        assert not store.workers()
+    assert stack.snapshot().totals["lost"] == 0
+
+
+def test_the_children_of_a_prefork_worker_are_replaced_after_their_jobs(stack: Stack) -> None:
+    worker = stack.worker(pool="prefork", concurrency=2)
+    stack.enqueue("hold", "running", "door")
+    stack.wait_started("running")
+    inspect = stack.app.control.inspect([worker.hostname], timeout=3)
+
+    def children() -> set[int]:
+        return set((inspect.stats() or {})[worker.hostname]["pool"]["processes"])
+
+    before = eventually(children, within=20)
+    assert ask(stack, worker, worker_control.RESTART) == {"word": "restarting", "children": 2}
+    eventually(lambda: len(children() - before) == 1, within=20, what="the idle one is replaced")
+    assert not stack.ledger.ended(), "the other one has a job"
+    stack.ledger.open("door")
+    eventually(lambda: len(children()) == 2 and not children() & before, within=20, what="both are new")
+    jobs = [f"job-{n}" for n in range(20)]
+    for job in jobs:
+        stack.enqueue("run", job)
+    stack.wait_ended(*jobs)
+    stack.wait_empty()
+    stack.ledger.assert_each_ran_once(["running", *jobs])
+
+
+@pytest.mark.parametrize("pool", ["threads", "gevent", "solo"])
+def test_a_pool_without_children_says_so(stack: Stack, pool: str) -> None:
+    worker = stack.worker(pool=pool, concurrency=1)
+    assert ask(stack, worker, worker_control.RESTART) == {"word": "cannot", "children": 0}
+
+
+def running(stack: Stack) -> int:
+    """Jobs that have begun and not ended."""
+    entries = stack.ledger.entries()
+    return len([one for one in entries if one.event == "start"]) - len(stack.ledger.ended())
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "gevent"])
+def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str) -> None:
+    worker = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_PREFETCH": "0"})
+    for n in range(6):
+        stack.enqueue("hold", f"first-{n}", "first")
+    eventually(lambda: running(stack) == 1, within=20)
+    assert ask(stack, worker, worker_control.SCALE, slots=4) == {"word": "scaled", "slots": 4}
+    eventually(lambda: running(stack) == 4, within=20, what="four run at once")
+    eventually(lambda: info(stack, worker).slots == 4, within=10)
+    assert ask(stack, worker, worker_control.SCALE, slots=2) == {"word": "scaled", "slots": 2}
+    stack.ledger.open("first")
+    stack.wait_empty()
+    for n in range(6):
+        stack.enqueue("hold", f"second-{n}", "second")
+    eventually(lambda: running(stack) == 2, within=20)
+    stays(lambda: running(stack) == 2, during=1.5, what="no more than two run at once")
+    stack.ledger.open("second")
+    stack.wait_empty()
+    assert stack.snapshot().totals["lost"] == 0
+    stack.ledger.assert_each_ran_once([f"{name}-{n}" for name in ("first", "second") for n in range(6)])
+
+
+def test_a_solo_worker_says_that_it_has_one_slot(stack: Stack) -> None:
+    worker = stack.worker(pool="solo", concurrency=1)
+    assert ask(stack, worker, worker_control.SCALE, slots=4) == {"word": "cannot", "slots": 1}
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_no_job_is_lost_or_run_twice_while_slots_come_and_go(stack: Stack, pool: str) -> None:
+    worker = stack.worker(pool=pool, concurrency=4)
+    jobs = [f"job-{n}" for n in range(1200)]
+    for job in jobs[:600]:
+        stack.enqueue("run", job, 0.005)
+    for at, slots in enumerate((1, 5, 2, 6, 1, 3)):
+        for job in jobs[600 + 100 * at : 700 + 100 * at]:
+            stack.enqueue("run", job, 0.005)
+        assert ask(stack, worker, worker_control.SCALE, slots=slots)["slots"] == slots
+    stack.wait_ended(*jobs, within=60)
+    stack.wait_empty()
+    assert stack.snapshot().totals["lost"] == 0
+    stack.ledger.assert_each_ran_once(jobs)
+    assert not stack.dead()

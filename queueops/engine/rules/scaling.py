@@ -66,14 +66,19 @@ def rule_from(given: Any) -> ScaleRule:
     return rule
 
 
-def step(rule: ScaleRule, slots: int, backlog: int, *, cap: int | None = None) -> tuple[int, str]:
+def step(
+    rule: ScaleRule, slots: int, backlog: int, *, cap: int | None = None, paused: bool = False
+) -> tuple[int, str]:
     """Return the slots that a queue wants next, and why.
 
     Args:
         slots: it has now.
         backlog: its ready jobs.
         cap: jobs of the queue that may run at once; more slots than that would stand idle. None is no cap.
+        paused: nothing starts, so the backlog says nothing.
     """
+    if paused:
+        return slots, "the queue is paused"
     most = rule.max if cap is None else max(1, min(rule.max, cap))
     least = min(rule.min, most)
     if slots < least:
