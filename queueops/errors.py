@@ -33,6 +33,7 @@ __all__ = [
     "ScheduleRefused",
     "StaleLease",
     "TokenRefused",
+    "TooManyStreams",
     "UnknownJob",
     "UnknownLetter",
     "UnknownParent",
@@ -366,6 +367,24 @@ class RetentionRefused(QueueOpsError):
 
 class DrainRefused(QueueOpsError, ValueError):
     """Nothing was drained: it was not said how, or the time is over."""
+
+
+class TooManyStreams(QueueOpsError):
+    """This process serves as many streams of events as it may; ask again later.
+
+    Attributes:
+        retry_after: seconds after which one may be free.
+    """
+
+    def __init__(self, limit: int = 0, retry_after: float = 5.0) -> None:
+        self.limit, self.retry_after = limit, retry_after
+        super().__init__(limit, retry_after)
+
+    def __str__(self) -> str:
+        return (
+            f"This process serves {self.limit} streams of events, as many as EVENT_STREAMS allows. "
+            f"Ask again in {self.retry_after:g} seconds."
+        )
 
 
 class StaleLease(QueueOpsError):

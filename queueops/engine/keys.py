@@ -101,7 +101,7 @@ PATTERNS: dict[str, Key] = _table(
         "settings: concurrency, fair_by, deliveries, exempt (org), = default limits, =<org> limits,"
         " ! pause, !<org> pause, orgs set when any org has settings, #<task> pause, tasks the paused ones"
         " (each followed by TAB), ramp start and end ms; backlog, org_backlog: most ready jobs at a first"
-        " enqueue",
+        " enqueue; listen: until which ms its events are told",
     ),
     (
         "resource",
@@ -214,6 +214,14 @@ PATTERNS: dict[str, Key] = _table(
         "the 50 longest runs that ended in that hour, by ms; kept a day",
     ),
     ("dead", "dead", "stream", "jobs that gave up and are not yet rows in the database"),
+    (
+        "events",
+        "events",
+        "stream",
+        "what happens to jobs while somebody listens, and a gap where nobody had; at most about 10,000,"
+        " gone ten minutes after",
+    ),
+    ("listening", "listening", "string", "somebody follows the events of all queues; until ms"),
     ("bell", "bell:{queue}", "list", "one element when work may be claimable; idle workers block on it"),
     (
         "pulse",

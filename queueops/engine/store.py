@@ -14,6 +14,7 @@ from typing import Any
 
 from queueops.engine import replies
 from queueops.engine.doctor_verbs import DoctorVerbs
+from queueops.engine.events import EventVerbs
 from queueops.engine.gate_verbs import CONCURRENCY_LIMIT, FAIR_BY, GateVerbs
 from queueops.engine.history import HistoryVerbs
 from queueops.engine.job_verbs import JobVerbs
@@ -49,6 +50,7 @@ class Store(
     HistoryVerbs,
     PlaceVerbs,
     WorkerVerbs,
+    EventVerbs,
     Leading,
     Slots,
 ):

@@ -36,6 +36,7 @@ local function adopt(list, element, tag, due_ms, text)
     local since_ms = due_ms > 0 and due_ms or now.ms
     lanes.push(q, o, job.resource, tag, rank(since_ms, job.patience, job.deadline))
   end
+  if q.tell then q.tell_put(due_ms > now.ms and 'scheduled' or 'ready', due_ms, '', text) end
   state.count(q, 'adopted', 1)
   moved = moved + 1
 end
@@ -43,5 +44,6 @@ end
 now.drainable()
 for i = 3, #ARGV, 5 do adopt(ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]) end
 redis.call('SADD', key.queues(), queue)
+if q.tell then q.tell_on() end
 state.flush()
 return moved

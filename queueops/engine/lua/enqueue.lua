@@ -122,13 +122,17 @@ end
 for i = 3, #ARGV, 10 do
   words[#words + 1] = enqueue(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4]),
     tonumber(ARGV[i + 5]), tonumber(ARGV[i + 6]), ARGV[i + 7], ARGV[i + 8], ARGV[i + 9], admitted and admitted[i])
+  if q.tell then q.tell_put(words[#words], tonumber(ARGV[i + 6]), ARGV[i + 8], ARGV[i + 9]) end
 end
 if index[1] then
   if redis.call('HSET', key.ids(), unpack(index)) < added then -- a task that lives was published again: it keeps its marks
     --- @include "lib/marks"
     marks.restore(index)
   end
-  if not q.known then redis.call('SADD', key.queues(), queue) end
+  if not q.known then
+    redis.call('SADD', key.queues(), queue)
+    if q.tell then q.tell_on() end
+  end
 end
 if dependants_of then dependants_of.send() end
 state.flush()

@@ -42,6 +42,10 @@ local function settle(token, outcome, run, failed, detail)
   else
     forget.job(l.queue, l.tag, l.task_id, outcome)
     state.count(q, outcome, 1)
+    if q.tell and outcome == 'succeeded' then
+      q.tell(outcome, l.task_id, l.task, l.org, 'attempt', record.all(l).attempt + 1, 'run_ms', run, 'wait_ms', l.waited,
+        'worker', l.holder)
+    end
   end
   state.count(q, 'run_ms', run_ms)
   return 'settled'

@@ -88,6 +88,7 @@ class Config:
     api_burst: int
     broker_url: str | None
     serve: tuple[str, ...]
+    event_streams: int
     sources: Mapping[str, str] = field(repr=False)
 
     def queue(self, name: str) -> QueueConfig:
@@ -147,6 +148,7 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
     "API_BURST": (100, values.whole(1), ("QUEUEOPS_API_BURST",)),
     "BROKER_URL": (None, values.optional(values.url), ("QUEUEOPS_BROKER_URL", "REDIS_URL")),
     "SERVE": ((), values.strings, ("QUEUES",)),
+    "EVENT_STREAMS": (100, values.whole(1), ()),
 }
 
 #: key of a queue's dict -> parse.

@@ -27,6 +27,9 @@ function blocked.open(q, tag, held_rank) -- the job waits for nothing but its ti
   else
     lanes.push(q, o, job.resource, tag, held_rank or rank(now.ms, job.patience, job.deadline))
   end
+  if q.tell then
+    q.tell('released', job.task_id, job.task, job.org, 'attempt', job.attempt + 1, 'due_at', math.max(now.ms, due_ms))
+  end
 end
 
 function blocked.without(q, tag, parent) -- one of the jobs that it waits for has succeeded

@@ -6,6 +6,7 @@
 local function bury(q, token, tag, task_id, deliveries, detail)
   redis.call('XADD', key.dead(), '*', 'token', token, 'queue', q.name, 'tag', tag, 'deliveries', deliveries,
     'died_ms', now.ms, 'detail', detail, 'job', redis.call('GET', key.job(q.name, tag)) or '')
+  if q.tell then q.tell_dead(tag, detail) end
   forget.job(q.name, tag, task_id, 'dead')
   state.count(q, 'dead', 1)
 end

@@ -29,7 +29,7 @@ function expiry.reap(limit) -- returns how many leases it ended, at most `limit`
     -- HRANDFIELD reads only so many; the order does not matter, each job has its rank.
     local tokens = redis.call('HRANDFIELD', key.held(holder), limit - reaped)
     leases.read(tokens)
-    for _, token in ipairs(tokens) do leases.give_back(token, leases.find(token), true, 0, lost_with(holder)) end
+    for _, token in ipairs(tokens) do leases.give_back(token, leases.find(token), true, 0, lost_with(holder), true) end
     reaped = reaped + #tokens
     leases.send() -- the next question is about what Redis holds
     if redis.call('EXISTS', key.held(holder)) == 1 then return reaped end

@@ -8,6 +8,10 @@ function forget.job(queue, tag, task_id, outcome)
   local at = #forget.ids + 1
   forget.keys[#forget.keys + 1] = key.job(queue, tag)
   forget.ids[at], forget.entries[at], forget.outcomes[at] = task_id, queue .. '\t' .. tag, outcome
+  if outcome == 'cancelled' then
+    local q = state.queue(queue)
+    if q.tell then q.tell_of('cancelled', tag) end
+  end
 end
 
 function forget.attempt(queue, tag) -- the task goes on as another job, which takes its place in the index

@@ -13,8 +13,9 @@ local function note_lost(l, outcome, detail) -- rare, so its parts are put toget
   leases.note(l, outcome, '0', leases.error_of(detail))
 end
 
-function leases.give_back(token, l, lost, due_ms, detail)
+function leases.give_back(token, l, lost, due_ms, detail, reaped)
   -- lost: the delivery counts, because the job may have run; otherwise it is as if it had never been claimed.
+  -- reaped: its process is silent.
   local q, o = leases.finish(token, record.all(l), l.counted)
   local job = key.job(l.queue, l.tag)
   if redis.call('EXISTS', job) == 0 then return 'gone' end -- deleted by hand
@@ -37,6 +38,10 @@ function leases.give_back(token, l, lost, due_ms, detail)
     lanes.schedule(q, o, l.tag, due_ms)
   else
     lanes.push(q, o, l.resource, l.tag, l.rank)
+  end
+  if q.tell then
+    q.tell(reaped and 'recovered' or 'released', l.task_id, l.task, l.org, 'attempt', l.attempt + 1, 'worker', l.holder,
+      'deliveries', lost and l.deliveries or l.deliveries - 1, 'due_at', math.max(now.ms, due_ms))
   end
   return 'released'
 end

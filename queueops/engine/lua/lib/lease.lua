@@ -27,6 +27,7 @@ local function end_now(claim, q, tag, task_id, cost) -- for a consumer that does
     --- @include "lib/fairness"
     claim.end_job, claim.work_done = forget.job, fairness.work_done
   end
+  if q.tell then q.tell_of('succeeded', tag) end
   claim.end_job(q.name, tag, task_id, 'succeeded')
   claim.work_done(q, { counted = 0 }, cost)
   state.count(q, 'succeeded', 1)
@@ -64,6 +65,9 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
   end
   local waited_ms = math.max(0, now.ms - head.ready_since(tonumber(rank), patience, first))
   claim.waited_ms = claim.waited_ms + waited_ms
+  if q.tell then
+    q.tell('started', task_id, task, o.name, 'attempt', attempt + 1, 'worker', claim.holder, 'wait_ms', waited_ms)
+  end
   if claim.forgets then
     end_now(claim, q, tag, task_id, cost)
   else

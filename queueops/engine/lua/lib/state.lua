@@ -15,7 +15,7 @@ function state.queue(name)
   if q then return q end
   local s = redis.call('HMGET', key.queue(name), 'V', 'W', 'A', 'n', 'o', 'slots', 'wake', 'keeper')
   local g = redis.call('HMGET', key.gates(name), 'concurrency', 'fair_by', 'deliveries', 'exempt', 'orgs', '!', '=',
-    'backlog', 'org_backlog', 'tasks', 'ramp')
+    'backlog', 'org_backlog', 'tasks', 'ramp', 'listen')
   q = {
     name = name, orgs = {}, counts = {}, depth = 0, bell = false, was = s, known = s[3], -- A: it has had a ready job
     V = tonumber(s[1]) or 0, W = tonumber(s[2]) or 0, A = tonumber(s[3]) or 0, n = tonumber(s[4]) or 0,
@@ -28,6 +28,12 @@ function state.queue(name)
   if g[11] then
     --- @include "lib/ramp"
     ramp(q, g[11])
+  end
+  -- A queue that is new to the broker was not there yet when somebody began to listen to all.
+  local listened = g[12] or not s[3] and redis.call('GET', key.listening())
+  if listened and tonumber(listened) > now.ms then
+    --- @include "lib/events"
+    events.follow(q, listened)
   end
   state.queues[name] = q
   return q
