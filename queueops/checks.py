@@ -138,7 +138,10 @@ def check_tasks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Check
     from queueops.middleware.task_rates import task_rate
 
     messages: list[CheckMessage] = []
-    unhandled = chain().unhandled
+    try:
+        unhandled = chain().unhandled
+    except ConfigurationError:
+        return []  # E001 or E002 says it
     # Those that are registered in this process. Importing the others is a worker's part, which Celery follows
     # by these very checks.
     for name, task in sorted(current_app.tasks.items()):

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from queueops.conf import config
 from queueops.errors import PublishError
 from queueops.models import NAME, AuditEntry
+from queueops.ops import permissions
 from queueops.ops.permissions import Actor
 
 __all__: list[str] = []
@@ -21,7 +22,8 @@ if apps.is_installed("django_celery_beat"):
     from django_celery_beat.admin import PeriodicTaskAdmin, PeriodicTaskForm
     from django_celery_beat.models import PeriodicTask
 
-    from queueops.ops.schedules import OPTIONS, own_options, run_now, with_own_options
+    from queueops.ops.schedule_entry import OPTIONS, own_options, with_own_options
+    from queueops.ops.schedules import run_now
 
     class EntryForm(PeriodicTaskForm):
         """The entry's form; org and resource stand in its headers."""
@@ -79,11 +81,14 @@ if apps.is_installed("django_celery_beat"):
             for title, found in PeriodicTaskAdmin.fieldsets
         )
 
+        def has_operate_permission(self, request: HttpRequest) -> bool:
+            return bool(request.user.has_perm(permissions.OPERATE_SCHEDULE))
+
         @admin.display(description="org")
         def org(self, entry: PeriodicTask) -> str:
             return own_options(entry.headers).get("org", "")
 
-        @admin.action(description="Run selected entries now", permissions=["change"])
+        @admin.action(description="Run selected entries now", permissions=["operate"])
         def run_tasks(self, request: HttpRequest, queryset: Any) -> None:
             actor = Actor.of(request.user, AuditEntry.Surface.ADMIN)
             try:

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from queueops.engine.store import Store
 from queueops.errors import BrokerUnavailable, ConfigurationError, PublishError, StaleLease
-from queueops.ops.schedules import ScheduledEntry
+from queueops.ops.schedule_entry import ScheduledEntry
 
 __all__ = ["Scheduler"]
 

@@ -1,195 +1,259 @@
-"""Entries of the schedule (rows of django-celery-beat): whose jobs they make, when they are due, and which.
-
-What an entry says beyond django-celery-beat's columns, its org and its resource, stands in the entry's
-message headers under `queueops`, so that no table has to be changed.
-"""
+"""The verbs of schedules (rows of django-celery-beat): listed, shown, add, enable, disable, run_now."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any
-from uuid import UUID, uuid5
+from typing import TYPE_CHECKING, Any
 
-from celery import current_app, schedules
-from celery.beat import _evaluate_entry_args, _evaluate_entry_kwargs
-from django.db.models import F, Q
-from django_celery_beat.clockedschedule import clocked
-from django_celery_beat.models import PeriodicTask
-from django_celery_beat.schedulers import ModelEntry
+from celery import current_app
+from django.apps import apps
+from django.db.models import Q
+from django.utils import timezone
 
-from queueops.engine.rules import priority as priorities
-from queueops.engine.rules.cron import Cron
-from queueops.middleware.draft import Draft, draft, put
-from queueops.ops import audit
+from queueops.errors import MissingExtra, UnknownSchedule
+from queueops.middleware.draft import put
+from queueops.ops import audit, permissions
+from queueops.ops.masking import mask
 from queueops.ops.permissions import Actor
 
-__all__ = ["OPTIONS", "RUN_NOW", "ScheduledEntry", "own_options", "run_now", "with_own_options"]
+if TYPE_CHECKING:
+    from types import ModuleType
 
-#: Options of a job that stand in an entry's headers.
-OPTIONS = ("org", "resource")
-RUN_NOW = "django_celery_beat.change_periodictask"
-_NAMESPACE = UUID("2b7c0f3e-6c0d-4a58-9f0e-5d1c6a3b8e41")
+__all__ = ["ScheduleRow", "Switched", "add", "disable", "enable", "listed", "run_now", "shown"]
 
-
-def own_options(headers: str | None) -> dict[str, str]:
-    """Return the org and the resource that an entry's headers (JSON) name."""
-    given = json.loads(headers or "{}").get("queueops") or {}
-    return {name: str(given[name]) for name in OPTIONS if given.get(name)}
+#: Schedules of a page at most.
+MOST = 1_000
 
 
-def with_own_options(headers: str | None, options: Mapping[str, str]) -> str:
-    """Return an entry's headers (JSON) with these in place of what it said of org and resource."""
-    found = json.loads(headers or "{}")
-    if not isinstance(found, dict):
-        raise ValueError("headers are a JSON object")
-    own = {key: value for key, value in (found.pop("queueops", None) or {}).items() if key not in OPTIONS}
-    own |= {key: value for key, value in options.items() if value}
-    return json.dumps({**found, "queueops": own} if own else found)
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """A schedule.
+
+    Attributes:
+        queue, org, resource, priority: of its jobs; "" and None: as the task says.
+        when: in words: "30 2 * * * Europe/Berlin", "every 10 minutes", "once at 2026-12-01 08:00 UTC".
+        next_run_at: its next time, or the one that is due since then and was not sent; None where no time
+            comes or it is disabled.
+        total_runs: jobs that were sent at its times.
+        one_off: it is disabled after its next job. expires_at: nothing is sent after this.
+        args, kwargs: with secrets masked; None for who may not see payloads.
+    """
+
+    id: int
+    name: str
+    task: str
+    queue: str
+    org: str
+    resource: str
+    priority: int | None
+    when: str
+    enabled: bool
+    last_run_at: datetime | None
+    next_run_at: datetime | None
+    total_runs: int
+    one_off: bool
+    expires_at: datetime | None
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
 
 
-class ScheduledEntry(ModelEntry):
-    """An entry whose due times are the same for whoever computes them."""
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """What enable or disable did: how many schedules it changed, and which."""
 
-    def __init__(self, model: Any, app: Any = None) -> None:
-        #: The base class puts another time in its place.
-        self.never_ran = model.last_run_at is None
-        super().__init__(model, app=app)
-        headers = self.options["headers"]
-        own = headers.pop("queueops", None) or {}
-        self.options |= {name: own[name] for name in OPTIONS if own.get(name)}
-        headers["celery_beat_task"] = True
-
-    @classmethod
-    def _unpack_options(cls, **options: Any) -> dict[str, Any]:
-        # Of an entry in the settings: org and resource go where the row has them.
-        own = {name: options.pop(name) for name in OPTIONS if options.get(name)}
-        if options.get("priority") is not None:
-            options["priority"] = priorities.parse(options["priority"], options.pop("scale", None))
-        unpacked: dict[str, Any] = super()._unpack_options(**options)
-        unpacked["headers"] = with_own_options(unpacked["headers"], own)
-        return unpacked
-
-    @cached_property
-    def cron(self) -> Cron | None:
-        """The entry's crontab in its zone, if it has one."""
-        found = self.schedule
-        if not isinstance(found, schedules.crontab):
-            return None
-        return Cron(
-            minutes=frozenset(found.minute),
-            hours=frozenset(found.hour),
-            weekdays=frozenset(found.day_of_week),
-            days=frozenset(found.day_of_month),
-            months=frozenset(found.month_of_year),
-            zone=found.tz,
-        )
-
-    @property
-    def since(self) -> datetime:
-        """The due time of the last job; what lies after it is still to be sent."""
-        since: datetime = self.last_run_at
-        return since if since.tzinfo else since.replace(tzinfo=UTC)
-
-    def due(self, now: datetime) -> tuple[datetime | None, datetime]:
-        """Return the latest due time that was not sent yet (None if there is none), and when to look again.
-
-        Where several were missed, one job is sent for the latest of them.
-        """
-        model = self.model
-        start: datetime | None = model.start_time
-        if start is not None and now < start:
-            return None, start
-        if self.cron is not None:
-            due = self.cron.last(now, self.since)
-            if due is not None and start is not None and due < start:
-                due = None
-            return due, self.cron.next(now) or now + timedelta(days=1)
-        if isinstance(self.schedule, clocked):
-            at: datetime = self.schedule.clocked_time
-            if at > now:
-                return None, at
-            return (at if self.never_ran or self.since < at else None), now + timedelta(days=1)
-        if isinstance(self.schedule, schedules.schedule):
-            return self._due_interval(now, self.schedule.run_every, start)
-        return self._due_other(now)
-
-    def _due_interval(
-        self, now: datetime, every: timedelta, start: datetime | None
-    ) -> tuple[datetime | None, datetime]:
-        # On a grid that every process computes alike, so that a time has one name, however late it is sent.
-        base = self.since
-        if start is not None and base < start:
-            base = start - every
-        steps = (now - base) // every
-        return (base + steps * every if steps > 0 else None), base + (steps + 1) * every
-
-    def _due_other(self, now: datetime) -> tuple[datetime | None, datetime]:
-        # The sun: the event after the last one, to the second.
-        at = (now + self.schedule.remaining_estimate(self.since)).replace(microsecond=0)
-        return (at, now + timedelta(seconds=1)) if at <= now else (None, at)
-
-    def ends(self, now: datetime) -> bool:
-        """Whether the entry's time is over."""
-        return self.model.expires is not None and now >= self.model.expires
-
-    def missed(self, due: datetime) -> bool:
-        """Whether times before `due` were not sent either."""
-        if self.cron is not None:
-            return self.cron.last(due - timedelta(microseconds=1), self.since) is not None
-        every = getattr(self.schedule, "run_every", None)
-        return every is not None and self.model.start_time is None and due - self.since > every
-
-    def draft(self, due: datetime, *, kind: str = "due") -> Draft:
-        """Return the job for a due time; the same time gives the same task id and tag, whoever asks.
-
-        Raises:
-            PublishError: the entry's queue, org, priority or arguments are refused.
-        """
-        options = {key: value for key, value in self.options.items() if value is not None}
-        name = str(
-            uuid5(_NAMESPACE, f"{self.model.pk}\t{self.name}\t{due.astimezone(UTC).isoformat()}\t{kind}")
-        )
-        options["task_id"] = name
-        options["headers"] = dict(options["headers"])
-        task = self.app.tasks.get(self.task) or self.task
-        args, kwargs = _evaluate_entry_args(self.args), _evaluate_entry_kwargs(self.kwargs)
-        return draft(task, args, kwargs, options, app=self.app, tag=f"beat-{name}")
-
-    @property
-    def key(self) -> str:
-        """What the broker calls the entry."""
-        return f"{self.model.pk} {self.name}"
-
-    def sent(self, due: datetime, *, count: int = 1) -> None:
-        """Write down that the job of a due time was sent; an entry for one time is over then."""
-        model = self.model
-        over = {"enabled": False} if model.one_off and count else {}
-        # By one statement and for a later time only: what a process writes that was away must not undo it.
-        rows = PeriodicTask.objects.filter(pk=model.pk)
-        rows.filter(Q(last_run_at__lt=due) | Q(last_run_at__isnull=True)).update(
-            last_run_at=due, total_run_count=F("total_run_count") + count, **over
-        )
-        self.last_run_at, self.never_ran = due, False
-        if over:
-            model.enabled = False
+    count: int
+    names: tuple[str, ...]
 
 
-def run_now(actor: Actor, entries: Iterable[int]) -> list[str]:
-    """Send a job of each of these entries now, beside their times; return the task ids.
+def listed(actor: Actor, *, search: str = "", limit: int = MOST, after: str = "") -> list[ScheduleRow]:
+    """Schedules in the order of their names.
+
+    Args:
+        search: stands in the name or in the task's name, in any case.
+        limit: 1 to 1,000.
+        after: only names that come after this one: the last name of the page before.
 
     Raises:
-        PermissionDenied: the actor may not change entries.
-        PublishError: an entry is refused; those before it were sent.
+        PermissionDenied: the actor may not see operations.
+        MissingExtra: django-celery-beat is not installed.
+    """
+    actor.require(permissions.VIEW_OPERATIONS)
+    rows = _beat().PeriodicTask.objects.filter(name__gt=after.replace("\x00", "")).order_by("name")
+    if search:
+        text = search.replace("\x00", "\ufffd")
+        rows = rows.filter(Q(name__icontains=text) | Q(task__icontains=text))
+    rows = rows.select_related("interval", "crontab", "solar", "clocked")[: min(max(1, limit), MOST)]
+    now, payload = timezone.now(), actor.may(permissions.VIEW_PAYLOAD)
+    return [_row(model, now, payload) for model in rows]
+
+
+def shown(actor: Actor, schedule: int | str) -> ScheduleRow:
+    """One schedule, by its number or its name.
+
+    Raises what `listed` raises, and UnknownSchedule.
+    """
+    actor.require(permissions.VIEW_OPERATIONS)
+    [model] = _models([schedule])
+    return _row(model, timezone.now(), actor.may(permissions.VIEW_PAYLOAD))
+
+
+def add(
+    actor: Actor,
+    name: str,
+    task: str,
+    *,
+    cron: str = "",
+    zone: str = "",
+    every: timedelta | float | None = None,
+    at: datetime | None = None,
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    queue: str = "",
+    org: str = "",
+    priority: int | str | None = None,
+    resource: str = "",
+    enabled: bool = True,
+) -> ScheduleRow:
+    """Make a schedule. Just one of `cron`, `every` and `at` says when.
+
+    Args:
+        name: what it is called; no other schedule is.
+        task: a registered task.
+        cron: minute, hour, day of the month, month, day of the week, with blanks between.
+        zone: time zone of `cron`; the project's where it is empty.
+        every: seconds, or a timedelta.
+        at: once, then.
+        args, kwargs: of its jobs, in JSON's types.
+        queue, org, priority, resource: of its jobs; what is left out is as the task says.
+
+    Raises:
+        PermissionDenied: the actor may not operate schedules.
+        MissingExtra: django-celery-beat is not installed.
+        UnknownTask, UnknownQueue, InvalidOrg, InvalidResource, InvalidPriority: its jobs would be refused.
+        ScheduleRefused: the time cannot be read, or the name is taken.
+    """
+    actor.require(permissions.OPERATE_SCHEDULE)
+    _beat()
+    from queueops.ops.schedule_making import made
+
+    model = made(
+        name, task, cron, zone, every, at, args, dict(kwargs or {}), queue, org, priority, resource, enabled
+    )
+    row = _row(model, timezone.now(), actor.may(permissions.VIEW_PAYLOAD))
+    told = {"task": task, "when": row.when, "queue": queue, "org": org, "args": list(args)}
+    audit.record(actor, "add", f"schedule {name}", {**told, "kwargs": dict(kwargs or {})}, 1)
+    return row
+
+
+def enable(actor: Actor, schedules: Iterable[int | str]) -> Switched:
+    """Have these schedules send jobs from now on. A time that has passed since is not made up for.
+
+    Args:
+        schedules: numbers or names.
+
+    Raises:
+        PermissionDenied: the actor may not operate schedules.
+        MissingExtra: django-celery-beat is not installed.
+        UnknownSchedule: one of them is not known; nothing was changed.
+    """
+    return _switch(actor, "enable", schedules, True)
+
+
+def disable(actor: Actor, schedules: Iterable[int | str]) -> Switched:
+    """Have these schedules send nothing until they are enabled. Jobs that were sent run on.
+
+    Args and errors as for `enable`.
+    """
+    return _switch(actor, "disable", schedules, False)
+
+
+def _switch(actor: Actor, verb: str, schedules: Iterable[int | str], enabled: bool) -> Switched:
+    actor.require(permissions.OPERATE_SCHEDULE)
+    changed = [model for model in _models(schedules) if model.enabled != enabled]
+    for model in changed:
+        model.enabled = enabled
+        # By its own save: it tells beat that something has changed.
+        model.save()
+        audit.record(actor, verb, f"schedule {model.name}", count=1)
+    return Switched(len(changed), tuple(model.name for model in changed))
+
+
+def run_now(actor: Actor, schedules: Iterable[int | str]) -> list[str]:
+    """Send a job of each of these schedules now, beside their times; return the task ids.
+
+    Args:
+        schedules: numbers or names.
+
+    Raises:
+        PermissionDenied: the actor may not operate schedules.
+        MissingExtra: django-celery-beat is not installed.
+        UnknownSchedule: one of them is not known; nothing was sent.
+        PublishError: a schedule is refused; those before it were sent.
         BrokerUnavailable: the broker does not answer.
     """
-    actor.require(RUN_NOW)
+    actor.require(permissions.OPERATE_SCHEDULE)
     now, sent = datetime.now(UTC), []
-    for model in PeriodicTask.objects.filter(pk__in=list(entries)).order_by("pk"):
-        drafted = ScheduledEntry(model, app=current_app._get_current_object()).draft(now, kind="by hand")
+    for model in _models(schedules):
+        entry = _beat().ScheduledEntry(model, app=current_app._get_current_object())
+        drafted = entry.draft(now, kind="by hand")
         put(drafted)
         audit.record(actor, "run_now", f"schedule {model.name}", {"task_id": drafted.job.task_id}, 1)
         sent.append(drafted.job.task_id)
     return sent
+
+
+def _beat() -> ModuleType:
+    """The part that needs django-celery-beat."""
+    if not apps.is_installed("django_celery_beat"):
+        raise MissingExtra("Schedules", "beat", "django_celery_beat")
+    from queueops.ops import schedule_entry
+
+    return schedule_entry
+
+
+def _models(schedules: Iterable[int | str]) -> list[Any]:
+    rows = _beat().PeriodicTask.objects.select_related("interval", "crontab", "solar", "clocked")
+    found: dict[int, Any] = {}
+    for asked in schedules:
+        named = isinstance(asked, str)
+        fits = "\x00" not in asked if isinstance(asked, str) else 0 < asked < 2**31
+        model = rows.filter(**({"name": asked} if named else {"pk": asked})).first() if fits else None
+        if model is None:
+            raise UnknownSchedule(asked)
+        found[model.pk] = model
+    return list(found.values())
+
+
+def _row(model: Any, now: datetime, payload: bool) -> ScheduleRow:
+    beat = _beat()
+    own = beat.own_options(model.headers)
+    last_run_at = model.last_run_at  # making an entry puts another time in its place
+    return ScheduleRow(
+        id=model.pk,
+        name=model.name,
+        task=model.task,
+        queue=model.queue or "",
+        org=own.get("org", ""),
+        resource=own.get("resource", ""),
+        priority=model.priority,
+        when=beat.in_words(model),
+        enabled=model.enabled,
+        last_run_at=last_run_at,
+        next_run_at=beat.upcoming(model, now) if model.enabled else None,
+        total_runs=model.total_run_count,
+        one_off=model.one_off,
+        expires_at=model.expires,
+        args=mask(_read(model.args, [])) if payload else None,
+        kwargs=mask(_read(model.kwargs, {})) if payload else None,
+    )
+
+
+def _read(text: str | None, otherwise: Any) -> Any:
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return otherwise
+    return found if isinstance(found, type(otherwise)) else otherwise

@@ -14,7 +14,8 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from queueops.engine.types import Leased
 from queueops.ops import beat, broker, messages
 from queueops.ops.permissions import Actor
-from queueops.ops.schedules import own_options, run_now, with_own_options
+from queueops.ops.schedule_entry import own_options, with_own_options
+from queueops.ops.schedules import run_now
 from tests.support.polling import eventually
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -10,7 +10,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from queueops.models import AuditEntry
 from queueops.ops import broker
-from queueops.ops.schedules import own_options
+from queueops.ops.schedule_entry import own_options
 
 LIST = "/admin/django_celery_beat/periodictask/"
 
