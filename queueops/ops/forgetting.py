@@ -230,7 +230,7 @@ def _purged(store: Store, org: str) -> Iterator[tuple[str, int]]:
 def _schedules(org: str) -> list[Any]:
     if not apps.is_installed("django_celery_beat"):
         return []
-    from queueops.ops.schedules import own_options
+    from queueops.ops.schedule_entry import own_options
 
     model = apps.get_model("django_celery_beat", "PeriodicTask")
     rows = model._default_manager.filter(enabled=True, headers__contains=org)
