@@ -15,7 +15,7 @@ CODES = {
     0: "done",
     1: "refused, failed, or done in part",
     2: "wrong usage",
-    3: "not found: queue, job, letter, account",
+    3: "not found: queue, job, letter, schedule, worker, task or account",
     4: "broker or database unavailable",
     5: "no permission",
     6: "not healthy (`queue health`, `system doctor`, `system check`)",
@@ -68,7 +68,7 @@ def _judged(error: Exception) -> tuple[int, str]:
         return error.code, ""
     if isinstance(error, PermissionDenied):
         return 5, "Have it granted in admin, or name another account with --user."
-    if isinstance(error, ObjectDoesNotExist | errors.UnknownJob | errors.UnknownQueue):
+    if isinstance(error, (ObjectDoesNotExist, *_unknown())):
         return 3, ""
     if isinstance(error, errors.BrokerFull):
         return 4, ""
@@ -81,3 +81,16 @@ def _judged(error: Exception) -> tuple[int, str]:
     if isinstance(error, ImportError | RuntimeError):
         return 1, "--debug shows where."
     return 1, f"({type(error).__name__}; --debug shows where.)"
+
+
+def _unknown() -> tuple[type[Exception], ...]:
+    from queueops import errors
+
+    return (
+        errors.UnknownJob,
+        errors.UnknownLetter,
+        errors.UnknownQueue,
+        errors.UnknownSchedule,
+        errors.UnknownTask,
+        errors.UnknownWorker,
+    )

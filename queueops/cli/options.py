@@ -15,7 +15,6 @@ __all__ = [
     "MOMENT",
     "QUEUE",
     "RESOURCE",
-    "filters",
     "limit",
     "needed_queue",
     "one_queue",
@@ -150,20 +149,6 @@ def limit(default: int, most: int = 10_000) -> Callable[[F], F]:
     return click.option(
         "--limit", type=click.IntRange(1, most), default=default, show_default=True, help="Rows at most."
     )
-
-
-def filters(function: F) -> F:
-    """Take the filters of letters, which `queueops.ops` turns into a selection."""
-    for option in (
-        click.option("--text", default="", help="This text in the error's message."),
-        click.option("--reason", default="", help="Why it died: failed, timeout, worker_lost, ..."),
-        click.option("--error", default="", help="Part of the error's class or message: timeout."),
-        click.option("--task", default="", help="Name of the task."),
-        click.option("--org", default="", help="Org."),
-        click.option("--queue", default="", type=QUEUE, help="Queue."),
-    ):
-        function = option(function)
-    return function
 
 
 def until(length: timedelta | None, moment: datetime | None = None) -> datetime | None:

@@ -122,20 +122,24 @@ def drain(call: Call, queue: str, delay: timedelta | None, moment: datetime | No
     """
     if sum(map(bool, (delay, moment, remove))) != 1:
         raise click.UsageError("Say how to drain: --delay 24h, --until TIME, or --remove.")
-    seen = status.status(call.actor, queue).queues[0]
-    waiting = seen.queued + seen.scheduled
-    what = "be deleted" if remove else f"wait until {tables.cell(options.until(delay, moment))}"
+    what = "deleted, for good" if remove else f"put off until {tables.cell(options.until(delay, moment))}"
     if call.dry_run:
-        told = f"{tables.plural(waiting, 'job')} of {queue} would {what}. Nothing was done."
+        waiting = _waiting(call, queue)
+        told = f"{tables.plural(waiting, 'job')} of {queue} would be {what}. Nothing was done."
         return Answer({"queue": queue, "count": waiting, "dry_run": True}, [told])
-    if remove:
-        call.confirm(f"Delete {tables.plural(waiting, 'job')} of {queue}, for good?")
-    else:
-        call.confirm(f"Have {tables.plural(waiting, 'job')} of {queue} {what}?")
-    with call.progress(f"Draining {queue}", waiting) as advance:
+    total = None
+    if not call.yes:
+        total = _waiting(call, queue)
+        call.confirm(f"Have {tables.plural(total, 'job')} of {queue} {what}?")
+    with call.progress(f"Draining {queue}", total) as advance:
         done = queues.drain(call.actor, queue, delay=delay, until=moment, remove=remove, progress=advance)
     became = f"put off until {tables.cell(done.until)}" if done.until else "deleted"
     return Answer(done, [f"{tables.plural(done.count, 'job')} of {queue} {became}."])
+
+
+def _waiting(call: Call, queue: str) -> int:
+    [seen] = status.status(call.actor, queue).queues
+    return seen.queued + seen.scheduled
 
 
 @commands.command()

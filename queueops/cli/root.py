@@ -16,9 +16,11 @@ __all__ = ["GROUPS", "main", "root"]
 GROUPS = {
     "queue": (("queue", "queue_changes", "queue_history"), "See, pause, drain and unstick queues."),
     "job": (("job",), "See, explain, cancel and hold single jobs."),
-    "org": (("org",), "See orgs, set their limits, pause and forget them."),
+    "dlq": (("dlq", "dlq_changes"), "See, replay, discard and purge dead letters."),
+    "org": (("org_list", "org"), "See orgs, set their limits, pause and resume them."),
     "resource": (("resource",), "See resources and set their limits."),
     "panic": (("panic",), "Hold the jobs of a resource that is down."),
+    "worker": (("worker",), "See, start, scale, quiet and stop workers."),
     "system": (("system",), "Check, repair and clean up the whole."),
     "audit": (("audit",), "See who did what."),
 }

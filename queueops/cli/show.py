@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queueops.cli.failures import describe
-from queueops.cli.plain import plain
+from queueops.ops.plain import plain
 
 if TYPE_CHECKING:
     from queueops.cli.verbs import Answer
@@ -23,6 +23,8 @@ __all__ = ["again", "once"]
 
 def once(answer: Answer, *, as_json: bool) -> None:
     """Print an answer; what is longer than the terminal goes through the pager ($PAGER)."""
+    if answer.data is None:
+        return  # it has written what it had to say
     if as_json:
         click.echo(json.dumps(plain(answer.data), indent=2, ensure_ascii=False))
         return

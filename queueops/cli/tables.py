@@ -13,7 +13,7 @@ import click
 
 from queueops.ops.estimate import span
 
-__all__ = ["ago", "at_ms", "cell", "facts", "plural", "share", "since_ms", "span", "table"]
+__all__ = ["ago", "at_ms", "cell", "facts", "plural", "share", "since_ms", "size", "span", "table", "trend"]
 
 #: A column: the name of a field, or a title and what to take from the row.
 Column = str | tuple[str, Callable[[Any], Any]]
@@ -109,6 +109,24 @@ def share(value: float | None) -> str | None:
 def plural(count: int, noun: str) -> str:
     """Return "1 job" or "2,000 jobs"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size(count: int | None) -> str | None:
+    """Return bytes in the unit that reads best."""
+    if count is None:
+        return None
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def trend(numbers: Sequence[int]) -> str:
+    """Return a line of bars, the highest for the largest number."""
+    most = max(numbers, default=0)
+    return "".join("▁▂▃▄▅▆▇█"[round(7 * number / most)] if number else " " for number in numbers).rstrip()
 
 
 def _is_number(value: Any) -> bool:

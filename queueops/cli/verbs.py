@@ -22,6 +22,7 @@ __all__ = ["Answer", "Call", "Verb", "Verbs", "verbs"]
 #: Words of other systems, and ours.
 RENAMED = {
     "requeue": "replay",
+    "retry": "replay",
     "stats": "status",
     "throttle-org": "throttle",
     "org-stats": "stats",
@@ -30,6 +31,8 @@ RENAMED = {
     "delete": "discard",
     "enable": "on",
     "disable": "off",
+    "run": "run-now",
+    "force": "unstick",
 }
 
 
@@ -38,7 +41,8 @@ class Answer:
     """What a command has to say.
 
     Attributes:
-        data: what --json prints: dataclasses, rows, or plain values.
+        data: what --json prints: dataclasses, rows, or plain values; None where the command has written
+            all there is.
         lines: the same for people.
         code: the exit code of the command.
     """

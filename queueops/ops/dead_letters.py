@@ -154,12 +154,14 @@ def discard(
     children: Children | None = None,
     after: Cursor | None = None,
     seconds: float | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Done:
     """Close all parked letters that match; the rows stay until they are purged.
 
     Other args are those of `replay_matching`.
 
     Args:
+        progress: called after each batch with the number of letters so far.
         children: what becomes of jobs that wait for these: they go on waiting, visibly, for a job that will
             not come back (`keep`), or are released or cancelled. Without it a letter that jobs wait for is
             refused.
@@ -186,7 +188,7 @@ def discard(
         return count
 
     told = {**described, **({"children": children} if children else {})}
-    done = _in_batches(actor, "discard", told, pages(matching.parked(), after), close, seconds)
+    done = _in_batches(actor, "discard", told, pages(matching.parked(), after), close, seconds, progress)
     done.refused, done.refusals = len(refusals), tuple(refusals[:_SHOWN_REFUSALS])
     return done
 
@@ -204,10 +206,12 @@ def purge(
     force: bool = False,
     after: Cursor | None = None,
     seconds: float | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Done:
     """Delete all letters that match, whatever their status. Other args are those of `replay_matching`.
 
     Args:
+        progress: called after each batch with the number of letters so far.
         force: also letters that are younger than the retention (DEAD_LETTER_RETENTION_DAYS).
 
     Raises:
@@ -219,7 +223,7 @@ def purge(
         _refuse_young(matching)
 
     told = {**described, **({"force": True} if force else {})}
-    return _in_batches(actor, "purge", told, pages(matching, after), delete_letters, seconds)
+    return _in_batches(actor, "purge", told, pages(matching, after), delete_letters, seconds, progress)
 
 
 def delete_letters(ids: Sequence[int], known: Graves) -> int:
@@ -255,6 +259,7 @@ def _in_batches(
     found: Iterator[tuple[list[int], Cursor | None]],
     act: Callable[[Sequence[int], Graves], int],
     seconds: float | None,
+    progress: Callable[[int], None] | None,
 ) -> Done:
     deadline = time.monotonic() + seconds if seconds is not None else None
     done = Done()
@@ -268,6 +273,8 @@ def _in_batches(
                 audit.add(entry, count)
             done.count += count
             done.after = cursor
+            if progress is not None:
+                progress(done.count)
             if deadline is not None and time.monotonic() > deadline:
                 return done
     done.after = None

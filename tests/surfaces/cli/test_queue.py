@@ -12,6 +12,7 @@ from queueops.models import AuditEntry
 from queueops.ops import resources
 from queueops.ops.permissions import Actor
 from tests.support import letters
+from tests.support.factories import new_job
 from tests.surfaces.cli.conftest import Run
 
 
@@ -35,11 +36,10 @@ def test_a_queue_may_be_named_in_either_way(app: Celery, run: Run, named: list[s
     assert [one["queue"] for one in run("queue", "metrics", *named, "--json").data["queues"]] == ["bulk"]
 
 
-def test_health_ends_with_6_when_a_queue_is_not_healthy(app: Celery, run: Run) -> None:
+def test_health_ends_with_6_when_a_queue_is_not_healthy(app: Celery, store: Store, run: Run) -> None:
     assert run("queue", "health", "--json").data["level"] == "healthy"
 
-    for number in range(1_001):
-        letters.publish(app, number)
+    store.enqueue("standard", [new_job() for _ in range(1_001)])
 
     seen = run("queue", "health", "--json", code=6)
     assert seen.data["queues"]["standard"]["level"] == "degraded"
