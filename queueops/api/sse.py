@@ -38,7 +38,7 @@ async def view(request: HttpRequest) -> HttpResponseBase:
     """The stream for the person who is logged in; 401 for nobody."""
     user = await request.auser()
     if not user.is_authenticated:
-        return problem(401, "Log in first.")
+        return problem(401, "unauthenticated", "Log in first.")
     return await response(request, Actor.of(user, AuditEntry.Surface.DASHBOARD))
 
 
@@ -56,11 +56,11 @@ async def response(request: HttpRequest, actor: Actor) -> HttpResponseBase:
             last_id=_last_id(request),
         )
     except PermissionDenied as error:
-        return problem(403, str(error))
+        return problem(403, "permission-denied", str(error))
     except UnknownQueue as error:
-        return problem(404, str(error))
+        return problem(404, "unknown-queue", str(error))
     except TooManyStreams as error:
-        refused = problem(503, str(error))
+        refused = problem(503, "too-many-streams", str(error))
         refused["Retry-After"] = str(round(error.retry_after))
         return refused
     body: Any = _Later(stream) if isinstance(request, ASGIRequest) else _Now(stream)
@@ -70,10 +70,14 @@ async def response(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     return answer
 
 
-def problem(status: int, detail: str) -> HttpResponse:
-    """An answer as RFC 9457 has it."""
-    titles = {401: "Not logged in", 403: "Not allowed", 404: "Not found", 503: "Too many streams"}
-    body = {"type": "about:blank", "title": titles[status], "status": status, "detail": detail}
+def problem(status: int, kind: str, detail: str) -> HttpResponse:
+    """A problem document (RFC 9457); `kind` is the last part of its type."""
+    body = {
+        "type": f"urn:queueops:problem:{kind}",
+        "title": kind.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+    }
     return HttpResponse(json.dumps(body), status=status, content_type="application/problem+json")
 
 
