@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [path("admin/queues/", include("queueops.dashboard.urls"))]
 
 if find_spec("ninja"):
     urlpatterns.append(path("api/v1/admin/queue/", include("queueops.api.urls")))

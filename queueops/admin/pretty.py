@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,18 @@ from queueops.ops import storable
 from queueops.ops.editing import pretty
 from queueops.ops.masking import MASK, mask, mask_text
 
-__all__ = ["Event", "ago", "history", "json_text", "moment", "pill", "short", "task_name", "traceback"]
+__all__ = [
+    "Event",
+    "ago",
+    "history",
+    "json_text",
+    "moment",
+    "pill",
+    "short",
+    "task_name",
+    "traceback",
+    "with_pauses",
+]
 
 _TOKEN = re.compile(
     r'(?P<key>"(?:\\.|[^"\\])*")(?=\s*:)|(?P<text>"(?:\\.|[^"\\])*")|'
@@ -114,7 +125,7 @@ class Event:
 
 def history(letter: DeadLetter) -> list[Event]:
     """The letter's life: first enqueued, each attempt with the pause before it, and what became of it."""
-    return list(_with_pauses(_events(letter)))
+    return list(with_pauses(_events(letter)))
 
 
 def _events(letter: DeadLetter) -> Iterator[Event]:
@@ -138,7 +149,8 @@ def _events(letter: DeadLetter) -> Iterator[Event]:
         yield Event(letter.status, f"{letter.status.capitalize()} by {letter.closed_by}", letter.closed_at)
 
 
-def _with_pauses(events: Iterator[Event]) -> Iterator[Event]:
+def with_pauses(events: Iterable[Event]) -> Iterator[Event]:
+    """The events, each with the time since the one before it."""
     before: datetime | None = None
     for event in events:
         pause = ""

@@ -1,0 +1,122 @@
+"""Buttons: each calls one verb of `ops` by a form that is sent with POST, and says what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+
+from queueops.dashboard.page import NAMESPACE, actor_of, guarded
+from queueops.errors import QueueOpsError
+from queueops.ops.permissions import Actor
+
+__all__ = ["ACTIONS", "Action", "Unchanged", "action", "do"]
+
+
+class Unchanged(str):
+    """A sentence about what was not done, and why; told as a warning."""
+
+
+Act = Callable[[Actor, Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A button.
+
+    Attributes:
+        name: what it is called in the address.
+        label: what stands on it.
+        permission: who lacks it sees no button, and is refused when asking anyhow.
+        form: what is asked; hidden fields name what it is done to.
+        act: calls the verb; returns what was done in a sentence.
+        explained: what happens, said before it does. Empty with no visible field: it is done at once.
+        danger: it cannot be undone, or stops what runs.
+    """
+
+    name: str
+    label: str
+    permission: str
+    form: type[forms.Form]
+    act: Act
+    explained: str = ""
+    danger: bool = False
+
+    @property
+    def asks(self) -> bool:
+        """Whether the person is asked before it is done."""
+        visible = any(not field.widget.is_hidden for field in self.form.base_fields.values())
+        return visible or bool(self.explained)
+
+
+ACTIONS: dict[str, Action] = {}
+
+
+def action(
+    label: str, permission: str, form: type[forms.Form], *, explained: str = "", danger: bool = False
+) -> Callable[[Act], Act]:
+    """Register the function as the action of its own name."""
+
+    def registered(act: Act) -> Act:
+        name = act.__name__
+        ACTIONS[name] = Action(name, label, permission, form, act, explained, danger)
+        return act
+
+    return registered
+
+
+def _do(request: HttpRequest, *, name: str) -> HttpResponse:
+    """Check the form, call the verb, say what was done, and go back to the page that asked."""
+    asked = ACTIONS.get(name)
+    if asked is None:
+        raise Http404(f"There is no action {name}.")
+    actor = actor_of(request)
+    try:
+        # Before the form is read: what is missing in it is nobody's business who may not send it.
+        actor.require(asked.permission)
+        _act(request, actor, asked)
+    except PermissionDenied as refused:
+        return _refused(request, str(refused))
+    return HttpResponseRedirect(_back(request))
+
+
+do = require_POST(guarded(_do))
+
+
+def _act(request: HttpRequest, actor: Actor, asked: Action) -> None:
+    form = asked.form(request.POST)
+    if not form.is_valid():
+        for field, errors in form.errors.items():
+            label = form[field].label if field in form.fields else ""
+            messages.error(
+                request, f"{asked.label}: {label + ': ' if label else ''}{' '.join(map(str, errors))}"
+            )
+        return
+    try:
+        told = asked.act(actor, form.cleaned_data)
+    except (QueueOpsError, ValueError) as error:
+        messages.error(request, f"{asked.label} was not done. {error}")
+        return
+    (messages.warning if isinstance(told, Unchanged) else messages.success)(request, told)
+
+
+def _refused(request: HttpRequest, told: str) -> HttpResponse:
+    return render(
+        request, "queueops/dashboard/refused.html", {"told": told, "title": "Not allowed"}, status=403
+    )
+
+
+def _back(request: HttpRequest) -> str:
+    wanted = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(wanted, {request.get_host()}, request.is_secure()):
+        return wanted
+    return reverse(f"{NAMESPACE}:overview")

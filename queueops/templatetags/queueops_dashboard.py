@@ -1,0 +1,64 @@
+"""What the dashboard's templates draw with: buttons for those who may, numbers as people read them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django import template
+from django.template.context import RequestContext
+
+from queueops.admin.pretty import ago, json_text, moment, pill, short, task_name, traceback
+from queueops.dashboard import drawing, words
+from queueops.dashboard.actions import ACTIONS
+
+register = template.Library()
+
+for _filter in (ago, json_text, moment, short, task_name, traceback):
+    register.filter(_filter.__name__, _filter)
+for _name in words.FILTERS:
+    register.filter(_name, getattr(words, _name))
+register.simple_tag(drawing.bars, name="bars")
+register.simple_tag(drawing.meter, name="meter")
+register.simple_tag(pill, name="pill")
+
+
+@register.inclusion_tag("queueops/dashboard/parts/action.html", takes_context=True)
+def act(
+    context: RequestContext, button: str, label: str = "", look: str = "", **target: Any
+) -> dict[str, Any]:
+    """The button of an action on `target`, with its form; nothing for who may not.
+
+    Args:
+        button: the action's name.
+        label: instead of the action's own.
+        look: "plain" for one that does not call for attention.
+    """
+    action = ACTIONS[button]
+    actor = context["actor"]
+    if not actor.may(action.permission):
+        return {"action": None}
+    told = "-".join([button, *(str(value) for value in target.values())])
+    key = re.sub(r"[^A-Za-z0-9_-]", "-", told)
+    return {
+        "action": action,
+        "label": label or action.label,
+        "look": look,
+        "key": key,
+        "form": action.form(initial=target, auto_id=f"{key}-%s"),
+        "here": context["here"],
+        "csrf_token": context.get("csrf_token"),
+    }
+
+
+@register.simple_tag(takes_context=True)
+def may(context: RequestContext, permission: str) -> bool:
+    """Whether the person has the permission of queueops."""
+    return bool(context["actor"].may(f"queueops.{permission}"))
+
+
+@register.inclusion_tag("queueops/dashboard/parts/chosen.html", takes_context=True)
+def chosen(context: RequestContext, *names: str) -> dict[str, Any]:
+    """Buttons for what is ticked in the list around them; those that the person may press."""
+    actions = [ACTIONS[name] for name in names]
+    return {"actions": [one for one in actions if context["actor"].may(one.permission)]}
