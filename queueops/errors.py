@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from kombu.exceptions import OperationalError
 
 __all__ = [
+    "AddressRefused",
     "BrokerFull",
     "BrokerUnavailable",
     "ConfigurationError",
@@ -367,6 +368,10 @@ class RetentionRefused(QueueOpsError):
 
 class DrainRefused(QueueOpsError, ValueError):
     """Nothing was drained: it was not said how, or the time is over."""
+
+
+class AddressRefused(QueueOpsError):
+    """The URL's host is, or resolves to, an address that webhooks must not reach."""
 
 
 class TooManyStreams(QueueOpsError):

@@ -20,6 +20,7 @@ from queueops.tokens import ApiToken, Scope
 __all__ = [
     "REASONS",
     "UNLIMITED",
+    "Alert",
     "ApiToken",
     "AuditEntry",
     "DeadLetter",
@@ -367,6 +368,26 @@ class OutboxEntry(models.Model):
 
     def __str__(self) -> str:
         return f"outbox entry {self.pk} ({self.task} of {self.org})"
+
+
+class Alert(models.Model):
+    """Something that is wrong, from the moment it was first seen until it has been right for a while."""
+
+    key = models.CharField(max_length=300, unique=True)
+    kind = models.CharField(max_length=32)
+    queue = models.CharField(max_length=255, blank=True)
+    text = models.TextField()
+    since = models.DateTimeField()
+    told_at = models.DateTimeField("told", null=True, blank=True)
+    gone_since = models.DateTimeField("right since", null=True, blank=True)
+
+    objects: ClassVar[models.Manager[Alert]] = models.Manager()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.queue or 'broker'}"
 
 
 class Operation(models.Model):

@@ -12,7 +12,7 @@ from django.db.models.signals import post_delete, post_save
 from queueops.engine.store import Store
 from queueops.middleware import resources
 from queueops.models import OrgLimit, Resource
-from queueops.ops import panic, publishing, resource_limits
+from queueops.ops import alert_watch, alerts, panic, publishing, resource_limits
 from queueops.ops.cleanup import chore as clean
 from queueops.ops.collector import collect_all
 from queueops.ops.connections import released
@@ -39,6 +39,7 @@ def register() -> None:
     # What a worker publishes when it starts knows of the rows too.
     resources.use(resource_limits.wanted)
     worker_init.connect(_give_chores, weak=False, dispatch_uid="queueops.chores")
+    alert_watch.register()
 
 
 def _give_chores(**_: Any) -> None:
@@ -53,6 +54,7 @@ def _give_chores(**_: Any) -> None:
     chores.register("outbox", RELAY_SECONDS, relay_all)
     chores.register("payloads", SWEEP_SECONDS, sweep)
     chores.register("cleanup", CLEAN_SECONDS, clean)
+    chores.register(alerts.LOCK, alerts.SECONDS, alerts.chore)
 
 
 def expire(store: Store) -> None:

@@ -113,7 +113,7 @@ def test_a_second_answer_of_the_name_server_is_never_used(
         return real(host, port, *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
-    monkeypatch.setattr("tasks.addresses.refusal", lambda address, allow_private=False: None)
+    monkeypatch.setattr("queueops.ops.addresses.refusal", lambda address, allow_private=False: None)
     # When it is delivered to, the connection goes to the checked address, where nobody answers
     with pytest.raises(TemporaryFailure):
         deliver(

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from queueops.engine.rules import health, values
+from queueops.engine.rules.alerts import AlertSettings, alert_settings
 from queueops.engine.rules.backoff import DEFAULT_POLICIES, RetryPolicy, policy_from
 from queueops.engine.rules.resources import resource_settings
 from queueops.engine.rules.scaling import SHIPPED, ScaleRule, rule_from
@@ -89,6 +90,7 @@ class Config:
     broker_url: str | None
     serve: tuple[str, ...]
     event_streams: int
+    alerts: AlertSettings
     sources: Mapping[str, str] = field(repr=False)
 
     def queue(self, name: str) -> QueueConfig:
@@ -149,6 +151,7 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
     "BROKER_URL": (None, values.optional(values.url), ("QUEUEOPS_BROKER_URL", "REDIS_URL")),
     "SERVE": ((), values.strings, ("QUEUES",)),
     "EVENT_STREAMS": (100, values.whole(1), ()),
+    "ALERTS": (AlertSettings(), alert_settings, ()),
 }
 
 #: key of a queue's dict -> parse.
