@@ -25,11 +25,22 @@ __all__ = ["api", "nowhere", "with_problems"]
 View = Callable[..., HttpResponseBase]
 
 
+class Page(OpenAPISchema):
+    """The OpenAPI page; it refuses two schemas of one name, of which the later would replace the other."""
+
+    def add_schema_definitions(self, definitions: dict[str, Any]) -> None:
+        for name, definition in definitions.items():
+            if self.schemas.setdefault(name, definition) != definition:
+                raise TypeError(f"Two schemas have the name {name}.")
+
+
 class Api(NinjaAPI):
     """django-ninja with problem documents in its OpenAPI page."""
 
-    def get_openapi_schema(self, **given: Any) -> OpenAPISchema:
-        schema = super().get_openapi_schema(**given)
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        schema = Page(self, self.get_root_path(path_params or {}) if path_prefix is None else path_prefix)
         parts = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schema["components"]["schemas"] |= {**parts.pop("$defs", {}), "Problem": parts}
         content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

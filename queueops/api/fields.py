@@ -12,10 +12,12 @@ from pydantic_core import PydanticCustomError
 from queueops.api.problems import MomentRefused
 
 __all__ = [
+    "INTEGRAL",
     "Body",
     "Flag",
     "IdPath",
     "Ids",
+    "MaybeName",
     "Moment",
     "Name",
     "NameFilter",
@@ -33,7 +35,8 @@ __all__ = [
 
 #: JSON and PostgreSQL know no NUL in a text, and a path no slash.
 _NO_NUL = r"^[^\x00]*$"
-_LARGEST = 2**63 - 1
+#: What JSON numbers hold exactly everywhere.
+_LARGEST = 2**53 - 1
 _LONGEST_SECONDS = 366 * 86_400
 
 
@@ -64,6 +67,10 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+#: Comes last in a type of its own bounds: `Annotated[int, Field(strict=True, ge=1), INTEGRAL]`.
+INTEGRAL = BeforeValidator(_whole)
+
+
 def _seconds(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST_SECONDS:
         raise PydanticCustomError("seconds", "Input should be seconds, above 0 and at most a year")
@@ -72,6 +79,8 @@ def _seconds(value: Any) -> Any:
 
 NAME = r"^[A-Za-z0-9._@-]{1,128}$"
 Name = Annotated[str, Field(pattern=NAME, max_length=128)]
+#: A name, or nothing.
+MaybeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._@-]{0,128}$", max_length=128)]
 NamePath = Annotated[str, Path(..., pattern=NAME, max_length=128)]
 NameFilter = Annotated[str, Query("", pattern=r"^[A-Za-z0-9._@-]{0,128}$", max_length=128)]
 Text = Annotated[str, Field(pattern=_NO_NUL, max_length=255)]
@@ -85,11 +94,11 @@ TaskIds = Annotated[
 ]
 IdPath = Annotated[int, Path(..., ge=1, le=_LARGEST)]
 Ids = Annotated[
-    list[Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=_LARGEST)]],
+    list[Annotated[int, Field(strict=True, ge=1, le=_LARGEST), INTEGRAL]],
     Field(min_length=1, max_length=10_000),
 ]
 Flag = Annotated[bool, Field(strict=True)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=-(2**31), lt=2**31)]
+Whole = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31), INTEGRAL]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Moment = Annotated[datetime, BeforeValidator(_rfc3339), AfterValidator(_in_reach)]
 Seconds = Annotated[

@@ -1,4 +1,4 @@
-"""Routes of orgs: limits for good or for a time, pauses."""
+"""Routes of orgs: what they have and may take, limits, pauses, off-boarding."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from typing import Any
 from pydantic import create_model
 
 from queueops.api.auth import Request
-from queueops.api.fields import Body, Moment, Name, NamePath, Number, Reason, Whole
+from queueops.api.fields import Body, Flag, Moment, Name, NameFilter, NamePath, Number, Reason, Text, Whole
+from queueops.api.pages import Cursor, Limit, sliced
 from queueops.api.queues import Closing
 from queueops.api.routes import ADMIN, Routes
-from queueops.api.shapes import Told, row
+from queueops.api.shapes import Told, page, row, shape
 from queueops.models import OrgLimit
-from queueops.ops import limits, orgs
+from queueops.ops import forgetting, limits, orgs
+from queueops.ops.org_list import Order
 
 routes = Routes("orgs")
+
+#: So long one request works.
+_WORK_SECONDS = 20.0
 
 _KINDS = {"IntegerField": Whole, "FloatField": Number}
 
@@ -56,6 +61,35 @@ class Throttle(Body):
     note: Reason = ""
 
 
+class Forget(Body):
+    """Whether it is only counted what would be done, and where an earlier request has stopped."""
+
+    dry_run: Flag = False
+    after: Text = ""
+
+
+@routes.get("orgs", page(shape(orgs.OrgRow)))
+def listed(
+    request: Request,
+    queue: NameFilter = "",
+    order: Order = "waiting",
+    search: NameFilter = "",
+    cursor: Cursor = "",
+    limit: Limit = 100,
+) -> Any:
+    """List orgs that have jobs or are paused, a row for each queue; 1,000 rows at most."""
+    actor = request.auth.actor
+    return sliced(
+        lambda most: orgs.listed(actor, queue or None, order=order, limit=most, search=search), cursor, limit
+    )
+
+
+@routes.get("orgs/{org}", shape(orgs.OrgStats))
+def stats(request: Request, org: NamePath) -> Any:
+    """Tell what an org has in each queue, what holds it, and its limits with their sources."""
+    return orgs.stats(request.auth.actor, org)
+
+
 @routes.post("orgs/{org}/set-limit", Limits, ADMIN)
 def set_limit(request: Request, org: NamePath, body: OrgLimits) -> Any:  # type: ignore[valid-type]
     """Change the given limits of an org, in one queue or in each, for good or until `valid_until`."""
@@ -89,3 +123,14 @@ def resume(request: Request, org: NamePath, body: InQueue) -> Any:
     count = orgs.resume(request.auth.actor, org, body.queue or "")
     told = "is open" if count else "was open"
     return Told(message=f"Org {org} {told} in {body.queue or 'all queues'}.", count=count)
+
+
+@routes.post("orgs/{org}/forget", shape(forgetting.Forgotten, add=["count"]), ADMIN)
+def forget(request: Request, org: NamePath, body: Forget) -> Any:
+    """Off-board an org: cancel its jobs, purge its letters, remove its limits, mask its name.
+
+    Works for 20 seconds; `after` of the answer goes on, empty is the end.
+    """
+    return forgetting.forget(
+        request.auth.actor, org, dry_run=body.dry_run, seconds=_WORK_SECONDS, after=body.after
+    )

@@ -61,7 +61,7 @@ STATUSES = {
     400: "The body is not JSON.",
     401: "No valid token, and nobody logged in.",
     403: "The scope of the token, or a permission of its user, is missing.",
-    404: "Something that the request names is not known.",
+    404: "Something that the request names is not known, or not installed.",
     409: "The request was understood and is refused, by a rule or by the state of things.",
     413: "The body is too large.",
     422: "The request does not fit the schema; `errors` says where.",
@@ -82,6 +82,8 @@ _STATUS: dict[type[Exception], int] = {
     errors.QueueFull: 429,
     errors.LimitReached: 429,
     errors.BrokerUnavailable: 503,
+    errors.TooManyStreams: 503,
+    errors.MissingExtra: 404,
     errors.ConfigurationError: 500,
 }
 
@@ -125,6 +127,8 @@ def answer(request: HttpRequest, error: Exception) -> HttpResponse:
             return problem(401, "unauthenticated", "Send a valid token: Authorization: Bearer qo_…")
         case RequestDataTooBig():
             return problem(413, "payload-too-large", str(error))
+        case RecursionError():
+            return problem(422, "invalid-request", "The body is nested too deeply.")
         case Http404():
             return problem(404, "not-found", str(error) or "There is nothing here.")
         case HttpError():
@@ -150,6 +154,7 @@ def _own(request: HttpRequest, error: errors.QueueOpsError) -> HttpResponse:
     retry_after = {429: _FULL_SECONDS, 503: _BROKER_SECONDS}.get(status)
     if isinstance(error, errors.LimitReached):
         return problem(429, "rate-limited", str(error), retry_after=error.retry_after)
+    retry_after = getattr(error, "retry_after", retry_after)
     # From its name: the class is as stable as what clients compare, and is not written down twice.
     kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
     return problem(status, kind, str(error), retry_after=retry_after)

@@ -22,7 +22,7 @@ from queueops.ops import events
 from queueops.ops.permissions import Actor
 from queueops.ops.plain import plain
 
-__all__ = ["HEARTBEAT_SECONDS", "response", "view"]
+__all__ = ["HEARTBEAT_SECONDS", "response", "stream", "view"]
 
 #: A comment is sent after so long without an event: proxies close what is silent for longer.
 HEARTBEAT_SECONDS = 15.0
@@ -48,13 +48,7 @@ async def response(request: HttpRequest, actor: Actor) -> HttpResponseBase:
     Under ASGI the response costs no thread; under WSGI it occupies the one that serves the request.
     """
     try:
-        stream = await sync_to_async(events.opened)(
-            actor,
-            queue=request.GET.get("queue", ""),
-            org=request.GET.get("org", ""),
-            task_id=request.GET.get("task_id", ""),
-            last_id=_last_id(request),
-        )
+        return await sync_to_async(stream)(request, actor)
     except PermissionDenied as error:
         return problem(403, "permission-denied", str(error))
     except UnknownQueue as error:
@@ -63,7 +57,18 @@ async def response(request: HttpRequest, actor: Actor) -> HttpResponseBase:
         refused = problem(503, "too-many-streams", str(error))
         refused["Retry-After"] = str(round(error.retry_after))
         return refused
-    body: Any = _Later(stream) if isinstance(request, ASGIRequest) else _Now(stream)
+
+
+def stream(request: HttpRequest, actor: Actor) -> StreamingHttpResponse:
+    """The stream for an actor; raises what `events.opened` raises."""
+    opened = events.opened(
+        actor,
+        queue=request.GET.get("queue", ""),
+        org=request.GET.get("org", ""),
+        task_id=request.GET.get("task_id", ""),
+        last_id=_last_id(request),
+    )
+    body: Any = _Later(opened) if isinstance(request, ASGIRequest) else _Now(opened)
     answer = StreamingHttpResponse(body, content_type="text/event-stream")
     answer["Cache-Control"] = "no-cache, no-transform"
     answer["X-Accel-Buffering"] = "no"  # nginx would hold events back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queueops.api import jobs, orgs, queues, resources, stats, system
+from queueops.api import jobs, letters, orgs, queues, resources, schedules, stats, system, workers
 from queueops.api.routes import Routes
 
 __all__ = ["SUBJECTS"]
@@ -11,7 +11,10 @@ SUBJECTS: tuple[Routes, ...] = (
     stats.routes,
     queues.routes,
     jobs.routes,
+    letters.routes,
+    workers.routes,
     orgs.routes,
     resources.routes,
+    schedules.routes,
     system.routes,
 )

@@ -1,19 +1,20 @@
-"""Routes of the whole: recover, cleanup, the doctor, the audit log."""
+"""Routes of the whole: recover, cleanup, doctor, audit log, settings, events."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from ninja import Query
+from ninja import Query, Schema
 from pydantic import Field
 
+from queueops.api import sse
 from queueops.api.auth import Request
-from queueops.api.fields import Body, Flag, TextFilter, Whole
-from queueops.api.pages import Cursor, Limit, number
+from queueops.api.fields import INTEGRAL, Body, Flag, NameFilter, TextFilter
+from queueops.api.pages import Cursor, Limit, number, sliced
 from queueops.api.routes import ADMIN, Routes
-from queueops.api.shapes import Told, page, row, shape
+from queueops.api.shapes import Told, many, page, row, shape
 from queueops.models import AuditEntry
-from queueops.ops import audit_log, cleanup, doctor, leases
+from queueops.ops import audit_log, cleanup, configuration, doctor, leases
 
 routes = Routes("system")
 
@@ -26,10 +27,24 @@ shape(doctor.Finding, leave_out=["mend"], add=["mendable"])
 Report = shape(doctor.Report, add=["healthy"])
 
 
+Days = Annotated[int, Field(strict=True, ge=cleanup.SHORTEST_DAYS, le=cleanup.LONGEST_DAYS), INTEGRAL]
+
+
 class Cleanup(Body):
     """How old rows must be that are deleted: null is the retention of each table."""
 
-    days: Annotated[Whole, Field(ge=cleanup.SHORTEST_DAYS, le=cleanup.LONGEST_DAYS)] | None = None
+    days: (
+        Annotated[int, Field(strict=True, ge=cleanup.SHORTEST_DAYS, le=cleanup.LONGEST_DAYS), INTEGRAL] | None
+    ) = None
+
+
+class Check(Schema):
+    """What a system check says: its id, how bad it is (10 debug to 50 critical), and what to do."""
+
+    id: str | None
+    level: int
+    message: str
+    hint: str | None
 
 
 class Thorough(Body):
@@ -89,3 +104,35 @@ def audit(
         limit=limit,
     )
     return {"items": found, "next": str(found[-1].pk) if len(found) == limit else None}
+
+
+@routes.get("configuration", page(shape(configuration.Setting)))
+def settings(request: Request, cursor: Cursor = "", limit: Limit = 1000) -> Any:
+    """Tell every setting, its value with secrets masked, and who says so."""
+    found = configuration.shown(request.auth.actor)
+    return sliced(lambda most: found[:most], cursor, limit)
+
+
+@routes.get("check", many(Check))
+def check(request: Request) -> Any:
+    """Run the system checks of queueops, the worst first."""
+    return [
+        Check(id=one.id, level=one.level, message=str(one.msg), hint=str(one.hint) if one.hint else None)
+        for one in configuration.check(request.auth.actor)
+    ]
+
+
+@routes.get(
+    "events",
+    None,
+    openapi_extra={"responses": {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}},
+)
+def events(
+    request: Request,
+    queue: NameFilter = "",
+    org: NameFilter = "",
+    task_id: TextFilter = "",
+    last_id: Annotated[str, Query(pattern=r"^[0-9-]*$", max_length=40)] = "",
+) -> Any:
+    """Follow what happens, as server-sent events; `Last-Event-ID` goes on after a dropped connection."""
+    return sse.stream(request, request.auth.actor)

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import F
 
 from queueops.models import AuditEntry
+from queueops.ops import storable
 from queueops.ops.masking import mask
 from queueops.ops.permissions import Actor
 
@@ -28,8 +29,9 @@ def record(
     return AuditEntry.objects.create(
         who=actor.name[:150],
         verb=verb,
-        target=target[:255],
-        parameters=mask(dict(parameters or {})),
+        # Arguments of jobs are among them: what no JSON column holds must not undo what was done.
+        target=storable.line(target),
+        parameters=storable.document(mask(dict(parameters or {}))),
         result_count=count,
         surface=actor.surface,
     )
