@@ -129,6 +129,8 @@ class Leases(bootsteps.StartStopStep):
         if isinstance(scaler := getattr(c.controller, "autoscaler", None), Autoscaler):
             # Celery counts with the most that the pool may become; until then these would wait in it.
             c.initial_prefetch_count = pool_size.size(c.pool)
+            if c.qos is not None:  # the step that makes it may have come first
+                c.qos.value = c.initial_prefetch_count
             holder.bounds = scaler.bounds
         holder.slots = c.initial_prefetch_count
         holder.pool = pool_size.pool_name(c.pool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 
 from celery import current_app
@@ -254,14 +255,15 @@ def command(
         queue: one or several.
         count: of its slots.
         pool: as `--pool` takes it; "" is Celery's default.
-        name: its name in Celery; "" makes one of the queue and the machine that no other process has.
+        name: its name in Celery; "" makes one of the queue, four random characters and the machine.
         app: as `--app` takes it; None is the project's application.
     """
     queues = queue if isinstance(queue, str) else ",".join(queue)
     chosen = f" --pool {pool}" if pool else ""
+    # Two processes of one name would both follow, and answer, what one of them is told.
+    called = name or f"{queues.replace(',', '-')}-{token_hex(2)}@%h"
     return (
-        f"celery -A {app or current_app.main or 'config'} worker -Q {queues}{chosen} -c {count} "
-        f"-n {name or queues.replace(',', '-') + '-%%p@%%h'}"
+        f"celery -A {app or current_app.main or 'config'} worker -Q {queues}{chosen} -c {count} -n {called}"
     )
 
 

@@ -117,28 +117,22 @@ def test_a_pool_without_children_says_so(stack: Stack, pool: str) -> None:
     assert ask(stack, worker, worker_control.RESTART) == {"word": "cannot", "children": 0}
 
 
-def running(stack: Stack) -> int:
-    """Jobs that have begun and not ended."""
-    entries = stack.ledger.entries()
-    return len([one for one in entries if one.event == "start"]) - len(stack.ledger.ended())
-
-
 @pytest.mark.parametrize("pool", ["prefork", "threads", "gevent"])
 def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str) -> None:
     worker = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_PREFETCH": "0"})
     for n in range(6):
         stack.enqueue("hold", f"first-{n}", "first")
-    eventually(lambda: running(stack) == 1, within=20)
+    eventually(lambda: stack.ledger.running() == 1, within=20)
     assert ask(stack, worker, worker_control.SCALE, slots=4) == {"word": "scaled", "slots": 4}
-    eventually(lambda: running(stack) == 4, within=20, what="four run at once")
+    eventually(lambda: stack.ledger.running() == 4, within=20, what="four run at once")
     eventually(lambda: info(stack, worker).slots == 4, within=10)
     assert ask(stack, worker, worker_control.SCALE, slots=2) == {"word": "scaled", "slots": 2}
     stack.ledger.open("first")
     stack.wait_empty()
     for n in range(6):
         stack.enqueue("hold", f"second-{n}", "second")
-    eventually(lambda: running(stack) == 2, within=20)
-    stays(lambda: running(stack) == 2, during=1.5, what="no more than two run at once")
+    eventually(lambda: stack.ledger.running() == 2, within=20)
+    stays(lambda: stack.ledger.running() == 2, during=1.5, what="no more than two run at once")
     stack.ledger.open("second")
     stack.wait_empty()
     assert stack.snapshot().totals["lost"] == 0

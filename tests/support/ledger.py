@@ -125,6 +125,10 @@ class Ledger:
         """The jobs that reached their end at least once."""
         return {entry.job for entry in self.entries() if entry.event == "end"}
 
+    def running(self) -> int:
+        """How many runs have begun and not ended."""
+        return sum(1 if entry.event == "start" else -1 for entry in self.entries())
+
     def assert_each_ran_once(self, jobs: list[str]) -> None:
         """Every one of ``jobs`` started once and ended once; nothing else ran."""
         starts, ends = dict.fromkeys(jobs, 0), dict.fromkeys(jobs, 0)

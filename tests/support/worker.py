@@ -56,6 +56,7 @@ class Worker:
         queues: Sequence[str] = ("standard",),
         env: Mapping[str, str] | None = None,
         mingle: bool = False,
+        autoscale: str = "",
     ) -> None:
         self.name = f"w{uuid.uuid4().hex[:8]}"
         self.ledger = ledger
@@ -78,6 +79,8 @@ class Worker:
             command.append("--without-mingle")
         if queues:
             command += ["-Q", ",".join(queues)]
+        if autoscale:
+            command.append(f"--autoscale={autoscale}")
         settings = {
             "QUEUEOPS_BROKER_URL": broker_url,
             "LEDGER_URL": ledger.url,
