@@ -102,17 +102,20 @@ class DeadLetter(models.Model):
         ]
         # Each filter of the list is one index that already has the list's order, read backwards: a page costs
         # its own rows, however many there are. `id` orders letters of one millisecond; `status` comes last,
-        # so that letters of another status are passed over without a look at their rows.
+        # so that letters of another status are passed over without a look at their rows. What follows it lets
+        # errors be counted without one.
         indexes = [
-            models.Index(fields=["status", "died_at", "id"], name="queueops_letter_status"),
+            models.Index(fields=["status", "died_at", "id", "fingerprint"], name="queueops_letter_status"),
             models.Index(fields=["died_at", "id", "status"], name="queueops_letter_died"),
-            models.Index(fields=["queue", "died_at", "id", "status"], name="queueops_letter_queue"),
+            models.Index(
+                fields=["queue", "died_at", "id", "status", "fingerprint"], name="queueops_letter_queue"
+            ),
             models.Index(fields=["org", "died_at", "id", "status"], name="queueops_letter_org"),
             models.Index(fields=["task", "died_at", "id", "status"], name="queueops_letter_task"),
             models.Index(fields=["reason", "died_at", "id", "status"], name="queueops_letter_reason"),
             models.Index(fields=["error_class", "died_at", "id", "status"], name="queueops_letter_error"),
             models.Index(
-                fields=["fingerprint", "died_at", "id", "status"], name="queueops_letter_fingerprint"
+                fields=["fingerprint", "died_at", "id", "status", "queue"], name="queueops_letter_fingerprint"
             ),
             models.Index(fields=["task_id"], name="queueops_letter_task_id"),
             models.Index(fields=["origin", "replay_number"], name="queueops_letter_line"),

@@ -38,9 +38,12 @@ class Cursor(NamedTuple):
             return None
         moment, _, number = text.partition("~")
         try:
-            return cls(_EPOCH + int(moment) * _MICROSECOND, int(number))
+            cursor = cls(_EPOCH + int(moment) * _MICROSECOND, int(number))
         except (OverflowError, ValueError):
             raise InvalidCursor() from None
+        if cursor.died_at < _EPOCH or not 0 <= cursor.id < 2**63:
+            raise InvalidCursor()
+        return cursor
 
 
 def pages(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import CharField, Count, F, Max, OuterRef, Subquery
-from django.db.models.functions import Cast, Substr
+from django.db.models import Count, F, Max, OuterRef, Subquery
+from django.db.models.functions import Substr
 from django.utils import timezone
 
 from queueops.engine.rules.states import LetterStatus
@@ -21,10 +21,11 @@ from queueops.querysets import DeadLetterQuerySet
 
 __all__ = ["Group", "groups"]
 
-#: Letters that are counted at most, the newest ones: what is older than they is not in the answer.
-LOOKED_AT = 200_000
+#: The groups are those of so many of the newest letters.
+LOOKED_AT = 20_000
 #: Longest time that is looked back.
-MOST_HOURS = 24 * 31
+MOST_HOURS = 192
+MOST = 200
 _MESSAGE = 300
 _HOUR = timedelta(hours=1)
 
@@ -36,10 +37,9 @@ class Group:
     Attributes:
         task, queue, error_class, message: of the newest one; `error_class` is the reason where there was no
             error. The message has its secrets masked.
-        first_died_at: when the first of them died that there is a letter of, also before that time.
-        last_died_at: when the last of them died.
+        first_died_at: when the first letter of this error died that is still there, also before that time.
+        last_died_at: when the newest one died.
         trend: how many died in each hour, oldest first; the last one is the hour that runs.
-        since: what died earlier is not counted; later than asked for where there are more than 200,000.
     """
 
     fingerprint: str
@@ -51,76 +51,63 @@ class Group:
     first_died_at: datetime
     last_died_at: datetime
     trend: tuple[int, ...]
-    since: datetime
 
 
-def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, limit: int = 50) -> list[Group]:
+def groups(actor: Actor, *, queue: str = "", hours: int = 24, limit: int = 50) -> list[Group]:
     """The errors that most parked letters died of lately, the most frequent first.
 
+    Which errors these are is told by the newest 20,000 letters of that time; how many letters each has, by
+    all of them.
+
     Args:
-        queue, org: only theirs; "" is any.
-        hours: how far back, the running hour included; 1 to 744.
-        limit: groups at most.
+        queue: only letters of this one; "" is any.
+        hours: how far back, the running hour included; 1 to 192.
+        limit: groups, 1 to 200.
 
     Raises:
         PermissionDenied: the actor may not see letters.
     """
     actor.require(permissions.VIEW_LETTERS)
     hours = min(max(1, hours), MOST_HOURS)
-    first_hour = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0) - _HOUR * (
-        hours - 1
-    )
-    parked, _ = matching(queue=queue, org=org, status=LetterStatus.PARKED.value, died_since=first_hour)
-    since = _bound(parked) or first_hour
-    counted: dict[str, dict[str, int]] = {}
-    newest: dict[str, int] = {}
-    last: dict[str, datetime] = {}
-    for one, hour, count, letter, died_at in _by_hour(parked.died_since(since)):
-        counted.setdefault(one, {})[hour] = count
-        newest[one] = max(newest.get(one, 0), letter)
-        last[one] = max(last.get(one, since), died_at)
-    most = sorted(counted, key=lambda one: (-sum(counted[one].values()), one))[: max(1, limit)]
-    names = [f"{first_hour + _HOUR * n:%Y-%m-%d %H}" for n in range(hours)]
-    examples = _examples(newest[one] for one in most)
-    return [
+    end = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0) + _HOUR
+    moments = [end - _HOUR * back for back in range(hours, -1, -1)]
+    parked, _ = matching(queue=queue, status=LetterStatus.PARKED.value, died_since=moments[0])
+    newest = _newest(parked, min(max(1, limit), MOST))
+    examples = _examples(newest.values())
+    trends = DeadLetter.objects.counted_by_span(list(newest), moments, LetterStatus.PARKED.value, queue)
+    found = [
         Group(
             fingerprint=one,
             task=example["task"],
             queue=example["queue"],
             error_class=example["error_class"] or example["reason"],
             message=mask_text(example["told"]),
-            count=sum(counted[one].values()),
+            count=sum(trends[one]),
             first_died_at=example["first"],
-            last_died_at=last[one],
-            trend=tuple(counted[one].get(name, 0) for name in names),
-            since=since,
+            last_died_at=example["died_at"],
+            trend=tuple(trends[one]),
         )
-        for one in most
-        # A letter that was purged since it was counted takes its group along.
+        for one in newest
+        # A letter that was purged since it was found takes its group along.
         if (example := examples.get(one))
     ]
+    return sorted(found, key=lambda group: (-group.count, group.fingerprint))
 
 
-def _bound(letters: DeadLetterQuerySet) -> datetime | None:
-    """From when on there are no more letters than are counted; None where all are counted."""
+def _newest(letters: DeadLetterQuerySet, limit: int) -> dict[str, int]:
+    """The most frequent fingerprints, each with the number of its newest letter."""
     ordered = letters.order_by("-died_at", "-id").values_list("died_at", flat=True)
-    return next(iter(ordered[LOOKED_AT : LOOKED_AT + 1]), None)
-
-
-def _by_hour(letters: DeadLetterQuerySet) -> Iterable[tuple[str, str, int, int, datetime]]:
-    """Fingerprint, hour, how many, the last number and the last death of each group and hour."""
-    # The first letters of a time as text name its hour, in UTC, on every database; SQLite would have to call
-    # Python for each row to truncate it.
-    hour = Substr(Cast("died_at", CharField()), 1, 13)
-    rows = letters.order_by().values("fingerprint", hour=hour)
-    counted = rows.annotate(letters=Count("id"), newest=Max("id"), last=Max("died_at"))
-    return counted.values_list("fingerprint", "hour", "letters", "newest", "last")
+    for bound in ordered[LOOKED_AT : LOOKED_AT + 1]:
+        letters = letters.died_since(bound)
+    rows = letters.order_by().values("fingerprint").annotate(letters=Count("id"), newest=Max("id"))
+    most = rows.order_by("-letters", "fingerprint").values_list("fingerprint", "newest")
+    return dict(most[:limit])
 
 
 def _examples(letters: Iterable[int]) -> Mapping[str, dict[str, Any]]:
     same = DeadLetter.objects.filter(fingerprint=OuterRef("fingerprint")).order_by("died_at", "id")
     rows = DeadLetter.objects.filter(pk__in=list(letters)).values(
-        *("fingerprint", "task", "queue", "error_class", "reason"),
+        *("fingerprint", "task", "queue", "error_class", "reason", "died_at"),
         told=Substr(F("error_message"), 1, _MESSAGE),
         first=Subquery(same.values("died_at")[:1]),
     )

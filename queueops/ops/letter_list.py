@@ -26,7 +26,7 @@ __all__ = ["Counted", "LetterDetail", "LetterPage", "LetterRow", "counted", "lis
 #: Rows of a page at most.
 MOST = 1_000
 #: Letters whose texts one statement looks at, and how long a page looks on before it says where to go on.
-WINDOW, LIST_SECONDS = 5_000, 1.0
+WINDOW, LIST_SECONDS = 5_000, 0.2
 
 _HEAVY = ("message", "traceback", "attempts")
 _SHOWN_MESSAGE = 500

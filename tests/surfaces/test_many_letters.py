@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -12,66 +14,21 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from queueops.engine.rules.states import LetterStatus, Reason
 from queueops.models import DeadLetter
-from queueops.ops import dead_letters
+from queueops.ops import dead_letters, error_groups, letter_list
 from queueops.ops.batches import pages
 from queueops.ops.permissions import Actor
-from tests.support import letters, site
+from tests.support import many_letters
+from tests.support.many_letters import assert_bounded, plans
 
 LIST = "/admin/queueops/deadletter/"
-ROWS = 200_000
-TEMPLATES = 2_000
-REASONS = list(Reason)
+MARIA = Actor.shell("maria")
 
 
 @pytest.fixture(scope="module")
 def many() -> Iterator[None]:
-    """A database with 200,000 letters: 300 orgs and a big one, 4 queues, 12 tasks, a tenth closed."""
-    with site.database():
-        # Written without indexes, which are then built over all rows at once: seconds instead of minutes.
-        indexes = DeadLetter._meta.indexes
-        with connection.schema_editor() as editor:
-            for index in indexes:
-                editor.remove_index(DeadLetter, index)
-        DeadLetter.objects.bulk_create(template(n) for n in range(TEMPLATES))
-        multiply(ROWS // TEMPLATES - 1)
-        with connection.schema_editor() as editor:
-            for index in indexes:
-                editor.add_index(DeadLetter, index)
-        assert DeadLetter.objects.count() == ROWS
+    with many_letters.many():
         yield
-
-
-def template(n: int) -> DeadLetter:
-    return letters.row(
-        org="big" if n % 10 == 0 else f"org-{n % 300:03}",
-        queue=("critical", "standard", "bulk", "webhooks")[n % 4],
-        task=f"shop.task_{n % 12}",
-        reason=REASONS[n % len(REASONS)],
-        error_class=f"Error{n % 9}",
-        fingerprint=f"{n % 40:016x}",
-        status=(LetterStatus.REPLAYED, LetterStatus.DISCARDED, LetterStatus.PARKED)[min(n % 20, 2)],
-        died_at=timezone.now() - timedelta(seconds=n * 20),
-    )
-
-
-def multiply(times: int) -> None:
-    """Copy the templates, each copy 12 hours older than the one before."""
-    columns = [field.column for field in DeadLetter._meta.local_fields if not field.primary_key]
-    copied = {
-        "lease_token": "lease_token || '-' || copy",
-        "task_id": "task_id || '-' || copy",
-        "died_at": "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', died_at, '-' || (copy * 12) || ' hours')",
-    }
-    values = ", ".join(copied.get(name, name) for name in columns)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH RECURSIVE copies(copy) AS (SELECT 1 UNION ALL SELECT copy + 1 FROM copies WHERE copy < %s) "
-            f"INSERT INTO queueops_deadletter ({', '.join(columns)}) "
-            f"SELECT {values} FROM queueops_deadletter, copies",
-            [times],
-        )
 
 
 @pytest.fixture
@@ -81,27 +38,6 @@ def maria(many: None) -> Client:
     client = Client()
     client.force_login(User.objects.get_or_create(username="maria", is_staff=True, is_superuser=True)[0])
     return client
-
-
-def plans(queries: list[dict[str, str]]) -> dict[str, list[str]]:
-    """How SQLite answers each query about letters, in the words of EXPLAIN QUERY PLAN."""
-    found = {}
-    for query in queries:
-        if "queueops_deadletter" in query["sql"] and query["sql"].startswith(("SELECT", "WITH")):
-            with connection.cursor() as cursor:
-                cursor.execute("EXPLAIN QUERY PLAN " + query["sql"].replace("%", "%%"))
-                found[query["sql"]] = [row[3] for row in cursor.fetchall()]
-    return found
-
-
-def assert_bounded(queries: list[dict[str, str]]) -> None:
-    for sql, plan in plans(queries).items():
-        for step in plan:
-            # Rows are reached by an index; a walk along one is bounded by the query's own LIMIT; and nothing
-            # is sorted that an index could have given in order.
-            if re.match(r"SCAN \S*(queueops_deadletter|U0)", step):
-                assert "USING" in step and "LIMIT" in sql, (sql, plan)
-            assert "TEMP B-TREE" not in step, (sql, plan)
 
 
 @pytest.mark.parametrize(
@@ -175,3 +111,66 @@ def test_the_letters_of_an_org_are_discarded_in_batches_and_each_is_bounded(many
         done = dead_letters.discard(Actor.shell("maria"), matching, {"org": "org-008"})
     assert done.count == expected > 300
     assert_bounded(captured.captured_queries)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"status": "all"},
+        {"status": "replayed"},
+        {"org": "org-007"},
+        {"org": "big", "queue": "bulk"},
+        {"task": "shop.task_3"},
+        {"reason": "timeout"},
+        {"error_class": "Error3"},
+        {"fingerprint": "0000000000000007"},
+        {"died_since": timezone.now() - timedelta(days=3)},
+        {"error": "503"},
+        {"error": "nothing like it"},
+        {"org": "big", "error": "error3"},
+        {"text": "nothing like it"},
+    ],
+)
+def test_every_page_of_the_verb_costs_its_own_rows(many: None, filters: dict[str, Any]) -> None:
+    cursor: str | None = None
+    for _ in range(3):
+        with CaptureQueriesContext(connection) as captured:
+            page = letter_list.listed(MARIA, before=cursor, limit=50, **filters)
+        assert_bounded(captured.captured_queries)
+        if "error" not in filters:
+            assert len(captured) <= 1 + 4 * ("text" in filters)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+
+def test_a_text_that_no_letter_has_is_looked_for_in_bounded_steps_to_the_end(many: None) -> None:
+    cursor, pages_read = None, 0
+    while True:
+        page = letter_list.listed(MARIA, error="nothing like it", before=cursor)
+        pages_read += 1
+        assert page.letters == ()
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+    assert pages_read <= DeadLetter.objects.count() / letter_list.WINDOW + 1
+
+
+def test_errors_are_grouped_by_covering_indexes_and_counted_exactly(many: None) -> None:
+    for queue in ("", "bulk"):
+        with CaptureQueriesContext(connection) as captured:
+            found = error_groups.groups(MARIA, hours=192, limit=50, queue=queue)
+        assert len(captured) <= 4
+        for sql, plan in plans(captured.captured_queries).items():
+            assert not [step for step in plan if re.match(r"SCAN \S*(queueops_deadletter|letter)", step)], sql
+            of_letters = [step for step in plan if re.match(r"SEARCH (queueops_deadletter|letter|U0) ", step)]
+            assert of_letters and all("COVERING INDEX" in one or "PRIMARY KEY" in one for one in of_letters)
+        expected: Counter[str] = Counter(
+            DeadLetter.objects.parked()
+            .died_since(timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=191))
+            .filter(**({"queue": queue} if queue else {}))
+            .values_list("fingerprint", flat=True)
+        )
+        assert {one.fingerprint: one.count for one in found} == expected
+        assert [one.count for one in found] == sorted(expected.values(), reverse=True)
