@@ -110,12 +110,15 @@ class DeadLetter(models.Model):
             models.Index(
                 fields=["queue", "died_at", "id", "status", "fingerprint"], name="queueops_letter_queue"
             ),
-            models.Index(fields=["org", "died_at", "id", "status"], name="queueops_letter_org"),
+            models.Index(
+                fields=["org", "died_at", "id", "status", "fingerprint"], name="queueops_letter_org"
+            ),
             models.Index(fields=["task", "died_at", "id", "status"], name="queueops_letter_task"),
             models.Index(fields=["reason", "died_at", "id", "status"], name="queueops_letter_reason"),
             models.Index(fields=["error_class", "died_at", "id", "status"], name="queueops_letter_error"),
             models.Index(
-                fields=["fingerprint", "died_at", "id", "status", "queue"], name="queueops_letter_fingerprint"
+                fields=["fingerprint", "died_at", "id", "status", "queue", "org"],
+                name="queueops_letter_fingerprint",
             ),
             models.Index(fields=["task_id"], name="queueops_letter_task_id"),
             models.Index(fields=["origin", "replay_number"], name="queueops_letter_line"),

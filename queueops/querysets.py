@@ -82,35 +82,34 @@ class DeadLetterQuerySet(SteppingQuerySet["DeadLetter"]):
         return self.filter(models.Q(pk=first) | models.Q(origin_id=first)).order_by("replay_number", "pk")
 
     def counted_by_span(
-        self, fingerprints: Sequence[str], moments: Sequence[datetime], status: str, queue: str = ""
+        self, fingerprints: Sequence[str], moments: Sequence[datetime], **columns: str
     ) -> dict[str, list[int]]:
         """How many letters of each error died in each span between two of the moments, all by one index.
 
         Args:
             fingerprints: of the errors.
             moments: in order; between n of them are n - 1 spans.
-            status: only letters of this one.
-            queue: only letters of this one; "" is any.
+            columns: values of `status`, `queue` and `org`; "" is any.
         """
         found = {one: [0] * (len(moments) - 1) for one in fingerprints}
         if not found:
             return found
         connection = connections[self.db]
-        # GROUP BY would sort all letters of the time, and truncate the time of each.
         at = [connection.ops.adapt_datetimefield_value(moment) for moment in moments]
         spans = [value for nth in range(len(at) - 1) for value in (nth, at[nth], at[nth + 1])]
+        said = {name: value for name, value in columns.items() if value}
+        # COALESCE keeps planners from the indexes of these columns: the one of the errors has them all.
+        more = "".join(f" AND COALESCE(letter.{connection.ops.quote_name(name)}, '') = %s" for name in said)
         table = connection.ops.quote_name(self.model._meta.db_table)
-        # COALESCE keeps planners from the indexes of these columns: the one of the errors has both.
-        of_queue = "AND COALESCE(letter.queue, '') = %s" if queue else ""
         with connection.cursor() as cursor:
+            # GROUP BY would sort all letters of the time, and truncate the time of each.
             cursor.execute(
                 f"WITH span(nth, since, until) AS (VALUES {', '.join(['(%s, %s, %s)'] * (len(at) - 1))}), "
                 f"error(fingerprint) AS (VALUES {', '.join(['(%s)'] * len(found))}) "
                 f"SELECT error.fingerprint, span.nth, (SELECT COUNT(*) FROM {table} letter "
                 "WHERE letter.fingerprint = error.fingerprint AND letter.died_at >= span.since "
-                f"AND letter.died_at < span.until AND COALESCE(letter.status, '') = %s {of_queue}) "
-                "FROM error, span",
-                [*spans, *found, status, *([queue] if queue else [])],
+                f"AND letter.died_at < span.until{more}) FROM error, span",
+                [*spans, *found, *said.values()],
             )
             for fingerprint, nth, count in cursor.fetchall():
                 found[fingerprint][nth] = count

@@ -7,6 +7,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RemoveIndex("deadletter", "queueops_letter_status"),
         migrations.RemoveIndex("deadletter", "queueops_letter_queue"),
+        migrations.RemoveIndex("deadletter", "queueops_letter_org"),
         migrations.RemoveIndex("deadletter", "queueops_letter_fingerprint"),
         migrations.AddIndex(
             "deadletter",
@@ -21,7 +22,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             "deadletter",
             models.Index(
-                fields=["fingerprint", "died_at", "id", "status", "queue"], name="queueops_letter_fingerprint"
+                fields=["org", "died_at", "id", "status", "fingerprint"], name="queueops_letter_org"
+            ),
+        ),
+        migrations.AddIndex(
+            "deadletter",
+            models.Index(
+                fields=["fingerprint", "died_at", "id", "status", "queue", "org"],
+                name="queueops_letter_fingerprint",
             ),
         ),
     ]

@@ -53,14 +53,14 @@ class Group:
     trend: tuple[int, ...]
 
 
-def groups(actor: Actor, *, queue: str = "", hours: int = 24, limit: int = 50) -> list[Group]:
+def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, limit: int = 50) -> list[Group]:
     """The errors that most parked letters died of lately, the most frequent first.
 
     Which errors these are is told by the newest 20,000 letters of that time; how many letters each has, by
     all of them.
 
     Args:
-        queue: only letters of this one; "" is any.
+        queue, org: only their letters; "" is any.
         hours: how far back, the running hour included; 1 to 192.
         limit: groups, 1 to 200.
 
@@ -71,10 +71,11 @@ def groups(actor: Actor, *, queue: str = "", hours: int = 24, limit: int = 50) -
     hours = min(max(1, hours), MOST_HOURS)
     end = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0) + _HOUR
     moments = [end - _HOUR * back for back in range(hours, -1, -1)]
-    parked, _ = matching(queue=queue, status=LetterStatus.PARKED.value, died_since=moments[0])
+    parked, _ = matching(queue=queue, org=org, status=LetterStatus.PARKED.value, died_since=moments[0])
     newest = _newest(parked, min(max(1, limit), MOST))
     examples = _examples(newest.values())
-    trends = DeadLetter.objects.counted_by_span(list(newest), moments, LetterStatus.PARKED.value, queue)
+    only = {"status": LetterStatus.PARKED.value, "queue": queue, "org": org}
+    trends = DeadLetter.objects.counted_by_span(list(newest), moments, **only)
     found = [
         Group(
             fingerprint=one,

@@ -41,12 +41,13 @@ def test_groups_have_counts_a_trend_and_their_newest_letter(database: None) -> N
     assert len(error_groups.groups(ACTOR, hours=48)) == 3
 
 
-def test_groups_of_a_queue_count_its_letters_alone(database: None) -> None:
+def test_groups_of_a_queue_or_an_org_count_its_letters_alone(database: None) -> None:
     make("a", 0, 0)
-    make("a", 1, queue="bulk")
+    make("a", 1, queue="bulk", org="globex")
     make("b", 0)
-    [group] = error_groups.groups(ACTOR, queue="bulk", hours=2)
-    assert (group.fingerprint, group.count, group.trend, group.queue) == ("a" * 16, 1, (1, 0), "bulk")
+    for only in ({"queue": "bulk"}, {"org": "globex"}, {"queue": "bulk", "org": "globex"}):
+        [group] = error_groups.groups(ACTOR, hours=2, **only)
+        assert (group.fingerprint, group.count, group.trend, group.queue) == ("a" * 16, 1, (1, 0), "bulk")
     assert error_groups.groups(ACTOR, queue="nowhere") == []
 
 

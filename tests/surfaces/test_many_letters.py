@@ -158,18 +158,20 @@ def test_a_text_that_no_letter_has_is_looked_for_in_bounded_steps_to_the_end(man
 
 
 def test_errors_are_grouped_by_covering_indexes_and_counted_exactly(many: None) -> None:
-    for queue in ("", "bulk"):
+    for only in ({}, {"queue": "bulk"}, {"org": "big"}, {"org": "big", "queue": "critical"}):
         with CaptureQueriesContext(connection) as captured:
-            found = error_groups.groups(MARIA, hours=192, limit=50, queue=queue)
+            found = error_groups.groups(MARIA, hours=192, limit=50, **only)
         assert len(captured) <= 4
         for sql, plan in plans(captured.captured_queries).items():
             assert not [step for step in plan if re.match(r"SCAN \S*(queueops_deadletter|letter)", step)], sql
             of_letters = [step for step in plan if re.match(r"SEARCH (queueops_deadletter|letter|U0) ", step)]
-            assert of_letters and all("COVERING INDEX" in one or "PRIMARY KEY" in one for one in of_letters)
+            # With queue and org the planner chooses one of two indexes and looks at the rows for the other.
+            covered = all("COVERING INDEX" in one or "PRIMARY KEY" in one for one in of_letters)
+            assert of_letters and (covered or len(only) == 2), plan
         expected: Counter[str] = Counter(
             DeadLetter.objects.parked()
             .died_since(timezone.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=191))
-            .filter(**({"queue": queue} if queue else {}))
+            .filter(**only)
             .values_list("fingerprint", flat=True)
         )
         assert {one.fingerprint: one.count for one in found} == expected
