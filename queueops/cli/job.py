@@ -1,4 +1,4 @@
-"""queueops job list, info, explain, submit, retry, cancel, hold, release, overdue, wait."""
+"""queueops job list, overdue, info, explain, submit, wait, retry, cancel, hold, release."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, verbs
 from queueops.engine.rules.states import JobState
-from queueops.ops import jobs
+from queueops.ops import events, jobs
+from queueops.ops import submit as submits
+from queueops.ops.job_info import JobInfo
 
 commands = verbs()
 
@@ -88,6 +90,10 @@ def overdue(call: Call, queue: str | None, limit: int, after: str) -> Answer:
 def info(call: Call, task_id: str) -> Answer:
     """Tell all that is known of a job, living or over."""
     found = jobs.info(call.actor, task_id)
+    return Answer(found, _facts(found))
+
+
+def _facts(found: JobInfo) -> list[str]:
     told = {
         "task id": found.task_id,
         "state": found.state,
@@ -116,7 +122,7 @@ def info(call: Call, task_id: str) -> Answer:
     lines = tables.facts(told)
     for one in found.errors:
         lines.append(f"attempt {one.get('n', '?')} failed: {one.get('error', '')}: {one.get('message', '')}")
-    return Answer(found, lines)
+    return lines
 
 
 def _newer(found: Any) -> dict[str, Any]:
@@ -127,6 +133,43 @@ def _newer(found: Any) -> dict[str, Any]:
 
 def _payload(value: Any) -> str | None:
     return None if value is None else repr(value)
+
+
+@commands.command()
+@click.argument("task")
+@click.option("--args", type=options.Json(list), default="[]", help="Arguments as a JSON list.")
+@click.option("--kwargs", type=options.Json(dict), default="{}", help="Named arguments as a JSON object.")
+@click.option("--queue", type=options.QUEUE, default="", help="Where it goes.")
+@click.option("--org", default="", help="Whose it is.")
+@click.option("--resource", type=options.RESOURCE, default="", help="What it uses.")
+@click.option("--priority", help="0 (sooner) to 10 (later), or a name.")
+@click.option("--in", "countdown", type=options.DURATION, help="Starts after this: 10m.")
+@click.option("--at", "eta", type=options.MOMENT, help="Starts at this time.")
+@click.option("--deadline", type=options.DURATION, help="Should be finished within this: 1h.")
+@click.option("--unique-key", default="", help="No second job has this as long as it lives.")
+def submit(
+    call: Call,
+    task: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    countdown: timedelta | None,
+    **given: Any,
+) -> Answer:
+    """Enqueue a job of a registered task."""
+    seconds = None if countdown is None else countdown.total_seconds()
+    done = submits.submit(call.actor, task, args, kwargs, countdown=seconds, **given)
+    return Answer(done, [f"{done.task_id} is {done.state} in {done.queue}, of org {done.org}."])
+
+
+@commands.command()
+@click.argument("task_id", metavar="ID")
+@click.option(
+    "--timeout", type=options.DURATION, default="1m", show_default=True, help="Wait so long at most."
+)
+def wait(call: Call, task_id: str, timeout: timedelta) -> Answer:
+    """Wait until a job is over; the exit code is 1 unless it has succeeded."""
+    found = events.wait_for(call.actor, task_id, timeout.total_seconds())
+    return Answer(found, _facts(found), code=0 if found.state == JobState.SUCCEEDED else 1)
 
 
 @commands.command()

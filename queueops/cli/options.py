@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ __all__ = [
     "MOMENT",
     "QUEUE",
     "RESOURCE",
+    "Json",
+    "Known",
     "limit",
     "needed_queue",
     "one_queue",
@@ -57,6 +60,25 @@ class Moment(click.ParamType[datetime]):
             return datetime.fromisoformat(str(value)).astimezone(UTC)
         except ValueError:
             self.fail(f"{value!r} is no time: say 2026-11-22T18:30, or with its zone +01:00.", param, ctx)
+
+
+class Json(click.ParamType[Any]):
+    """A value in JSON, of one kind: `list` or `dict`."""
+
+    name = "json"
+
+    def __init__(self, kind: type[list[Any]] | type[dict[str, Any]]) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return what the text says."""
+        try:
+            found = value if isinstance(value, self.kind) else json.loads(value)
+        except ValueError as error:
+            self.fail(f"this is no JSON: {error}", param, ctx)
+        if not isinstance(found, self.kind):
+            self.fail(f"say a JSON {'list' if self.kind is list else 'object'}.", param, ctx)
+        return found
 
 
 class Known(click.ParamType[str]):

@@ -1,4 +1,4 @@
-"""queueops org set-limit, reset-limit, throttle, pause, resume."""
+"""queueops org set-limit, reset-limit, throttle, pause, resume, forget."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, verbs
 from queueops.models import OrgLimit
-from queueops.ops import limits, orgs
+from queueops.ops import forgetting, limits, orgs
 
 commands = verbs()
 
@@ -18,6 +18,15 @@ _QUEUE = click.option("--queue", type=options.QUEUE, default="", help="Only in t
 _FOR = click.option("--for", "length", type=options.DURATION, help="Ends by itself after this: 2h.")
 _UNTIL = click.option("--until", "moment", type=options.MOMENT, help="Ends by itself at this time.")
 _NO_LIMIT = "-1 is no limit."
+_FORGOTTEN: tuple[str, ...] = (
+    "cancelled",
+    "stopped",
+    "running",
+    "letters_purged",
+    "limits_removed",
+    "schedules_disabled",
+)
+_FORGOTTEN += ("results_masked", "entries_masked")
 
 
 @commands.command("set-limit")
@@ -110,3 +119,29 @@ def resume(call: Call, org: str, queue: str) -> Answer:
     where = queue or "all queues"
     told = f"Resumed: {org} in {where}." if count else f"{org} was not paused in {where}."
     return Answer({"org": org, "queue": queue, "count": count}, [told])
+
+
+@commands.command(asks=True, rehearses=True)
+@_ORG
+def forget(call: Call, org: str) -> Answer:
+    """Off-board an org: cancel its jobs, purge its letters, remove its limits, mask its name.
+
+    Stopped half-way it has done half, and the same command does the rest.
+    """
+    if not call.dry_run:
+        call.confirm(f"Forget {org}: cancel its jobs, delete its letters and limits, mask its name?")
+    counts: dict[str, int] = {}
+    with call.progress(f"Forgetting {org}") as advance:
+
+        def seen(field: str, count: int) -> None:
+            counts[field] = count
+            advance(sum(counts.values()))
+
+        done = forgetting.forget(call.actor, org, dry_run=call.dry_run, progress=seen)
+    names = ("cancelled", "stopped", "running", "letters_purged", "limits_removed", "schedules_disabled")
+    told = {
+        name.replace("_", " "): getattr(done, name) for name in (*names, "results_masked", "entries_masked")
+    }
+    head = "Nothing was done; this would be:" if call.dry_run else f"{org} is {done.name} from now on."
+    left = ["Some of its jobs still run: forget it again when they have ended."] if done.running else []
+    return Answer(done, [head, *tables.facts(told), *left], code=1 if left and not call.dry_run else 0)

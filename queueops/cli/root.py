@@ -21,8 +21,10 @@ GROUPS = {
     "resource": (("resource",), "See resources and set their limits."),
     "panic": (("panic",), "Hold the jobs of a resource that is down."),
     "worker": (("worker",), "See, start, scale, quiet and stop workers."),
+    "schedule": (("schedule",), "See and operate the entries of the schedule."),
     "system": (("system",), "Check, repair and clean up the whole."),
     "audit": (("audit",), "See who did what."),
+    "token": (("token",), "Tokens for the REST API."),
 }
 
 EPILOG = (
@@ -31,7 +33,7 @@ EPILOG = (
 )
 
 
-@click.group("queueops", epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("queueops", cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="queueops")
 def root() -> None:
     """Operate queues that many orgs share."""
@@ -41,7 +43,7 @@ for _name, (_modules, _help) in GROUPS.items():
     root.add_command(Verbs(_name, tuple(f"queueops.cli.{module}" for module in _modules), help=_help))
 
 
-@root.command()
+@root.command(cls=click.Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print what completes `queueops` in a shell: source <(queueops completion bash)."""

@@ -1,16 +1,18 @@
-"""queueops system doctor, recover, cleanup."""
+"""queueops system doctor, check, config show, recover, cleanup."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from operator import itemgetter
 
 import click
+from django.core.checks import ERROR, WARNING
 
 from queueops.cli import options, tables
-from queueops.cli.verbs import Answer, Call, verbs
+from queueops.cli.verbs import Answer, Call, Verbs, verbs
 from queueops.ops import cleanup as rows
+from queueops.ops import configuration, leases
 from queueops.ops import doctor as examination
-from queueops.ops import leases
 
 commands = verbs()
 
@@ -45,6 +47,36 @@ def _findings(report: examination.Report) -> list[str]:
     if any(finding.mendable for finding in report.findings):
         lines.append("`queueops system doctor --repair` mends what is mendable.")
     return lines
+
+
+@commands.command()
+@click.option("--broker/--no-broker", default=True, show_default=True, help="Ask the broker too.")
+def check(call: Call, broker: bool) -> Answer:
+    """Check settings and broker; the exit code is 6 when something is wrong."""
+    found = configuration.check(call.actor, broker=broker)
+    levels = {ERROR: "error", WARNING: "warning"}
+    rows = [
+        {"level": levels.get(one.level, "note"), "id": one.id, "message": one.msg, "hint": one.hint}
+        for one in found
+    ]
+    lines = tables.table(
+        rows,
+        *[(name, itemgetter(name)) for name in ("level", "id", "message", "hint")],
+        empty="Nothing is wrong.",
+    )
+    return Answer(rows, lines, code=6 if any(one.level >= WARNING for one in found) else 0)
+
+
+config = Verbs("config", help="See the configuration.")
+commands.add_command(config)
+
+
+@config.command()
+@click.argument("search", default="")
+def show(call: Call, search: str) -> Answer:
+    """Show every setting with its value and who says so; SEARCH is a part of its name."""
+    found = [one for one in configuration.shown(call.actor) if search.lower() in one.name.lower()]
+    return Answer(found, tables.table(found, "name", "value", "source", empty="No setting."))
 
 
 @commands.command()

@@ -102,6 +102,17 @@ def database(url: str = "") -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def unmigrated(path: Path) -> Iterator[None]:
+    """A database without any table; afterwards the default is what it was."""
+    before = connections.databases["default"]
+    _use({**environ.Env.db_url_config(f"sqlite:///{path}"), "OPTIONS": SQLITE})
+    try:
+        yield
+    finally:
+        _use(before)
+
+
 def _use(database: dict[str, Any]) -> None:
     connections["default"].close()
     del connections["default"]
