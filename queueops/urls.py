@@ -10,3 +10,5 @@ urlpatterns: list[URLPattern | URLResolver] = [path("admin/queues/", include("qu
 
 if find_spec("ninja"):
     urlpatterns.append(path("api/v1/admin/queue/", include("queueops.api.urls")))
+if find_spec("prometheus_client"):
+    urlpatterns.append(path("", include("queueops.metrics.urls")))

@@ -26,6 +26,9 @@ __all__ = [
     "Kind",
     "Span",
     "combined",
+    "counted_name",
+    "read_bucket",
+    "read_ended",
 ]
 
 #: Lines that are counted at a time; also in ``lua/lib/history.lua``.
@@ -185,24 +188,17 @@ class HistoryVerbs(Verbs):
         found = iter(read)
         return [
             self._series(
-                [_bucket(next(found), number * size) for number in numbers], uncounted[queue], task, size
+                [read_bucket(next(found), number * size) for number in numbers], uncounted[queue], task, size
             )
             for queue, task in names
         ]
-
-    def history_ever(self, queue: str) -> Bucket:
-        """Return what has ended in ``queue`` since ever: counters that only grow, without the errors."""
-        key = self.key("counts", queue=queue)
-        [fields], uncounted = self._with_uncounted([queue], lambda: self._hashes([key]))
-        total = combined([_bucket(fields, 0), *(ended.as_bucket() for ended in uncounted[queue])])
-        return replace(total, errors={}, last_seen_ms={})
 
     def tasks(self, queue: str, now_ms: int | None = None) -> list[str]:
         """Return the names of the tasks that ended in ``queue`` in the last eight days and have counters."""
         at_ms = self.now_ms() if now_ms is None else now_ms
         first = at_ms // SPAN_MS["hour"] - HOURS_KEPT + 1
         uncounted = self._uncounted([queue])[0][queue]
-        new = {_counted_name(ended.task) for ended in uncounted if ended.ended_ms >= first * SPAN_MS["hour"]}
+        new = {counted_name(ended.task) for ended in uncounted if ended.ended_ms >= first * SPAN_MS["hour"]}
         return sorted(
             new.union(
                 name.decode()
@@ -222,7 +218,7 @@ class HistoryVerbs(Verbs):
             return self._slowest(queues, count, min(max(1, hours), _HOURS_OF_SLOWEST), at_ms)
         family = "settled" if kind == "settled" else "failures"
         lines = [
-            _ended(name, line)
+            read_ended(name, line)
             for name in queues
             for line in reversed(self.client.lrange(self.key(family, queue=name), -count, -1))
         ]
@@ -234,7 +230,7 @@ class HistoryVerbs(Verbs):
 
         def read() -> list[Ended]:
             return [
-                _ended(queue, line)
+                read_ended(queue, line)
                 for queue in queues
                 for hour in range(first, at_ms // size + 1)
                 for line in self.client.zrevrange(
@@ -278,7 +274,7 @@ class HistoryVerbs(Verbs):
             pipeline.hget(self.key("counts", queue=queue), "ended")
         read = pipeline.execute() if queues else []
         found = {
-            queue: [_ended(queue, line) for line in lines[len(lines) - length % FOLD :]]
+            queue: [read_ended(queue, line) for line in lines[len(lines) - length % FOLD :]]
             for queue, length, lines in zip(queues, read[::3], read[1::3], strict=True)
         }
         return found, read[2::3]
@@ -293,7 +289,7 @@ class HistoryVerbs(Verbs):
     def _series(buckets: list[Bucket], uncounted: Iterable[Ended], task: str, size: int) -> list[Bucket]:
         more: dict[int, list[Bucket]] = {}
         for ended in uncounted:
-            if task in ("", _counted_name(ended.task)):
+            if task in ("", counted_name(ended.task)):
                 more.setdefault(ended.ended_ms // size * size, []).append(ended.as_bucket())
         return [
             replace(combined([bucket, *more[bucket.start_ms]]), start_ms=bucket.start_ms)
@@ -303,11 +299,13 @@ class HistoryVerbs(Verbs):
         ]
 
 
-def _counted_name(task: str) -> str:
+def counted_name(task: str) -> str:
+    """Return the name that a task's counters bear."""
     return task or "unnamed"  # the empty name is the whole queue's
 
 
-def _bucket(fields: Mapping[bytes, bytes], start_ms: int) -> Bucket:
+def read_bucket(fields: Mapping[bytes, bytes], start_ms: int) -> Bucket:
+    """Return a bucket from its hash."""
     counts: dict[str, int] = {}
     wait, run = list(EMPTY), list(EMPTY)
     errors: dict[str, int] = {}
@@ -333,7 +331,8 @@ def _bucket(fields: Mapping[bytes, bytes], start_ms: int) -> Bucket:
     )
 
 
-def _ended(queue: str, line: bytes) -> Ended:
+def read_ended(queue: str, line: bytes) -> Ended:
+    """Return an attempt from its line."""
     ended, outcome, run, wait, org, resource, task, task_id, _, claimed, deliveries, attempt, _, *told = (
         line.decode("utf-8", "replace").split("\t")
     )

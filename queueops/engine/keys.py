@@ -189,6 +189,12 @@ PATTERNS: dict[str, Key] = _table(
     ("hour", "hour:{queue}:{hour}:{task}", "hash", "the same of an hour; kept eight days"),
     ("counts", "counts:{queue}", "hash", "the same of the whole queue since ever, without the errors"),
     (
+        "ever",
+        "ever:{queue}:{task}",
+        "hash",
+        "the same of one task, of all its hours but the last in which one ended; kept eight days after that",
+    ),
+    (
         "tasks",
         "tasks:{queue}",
         "zset",

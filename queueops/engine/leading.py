@@ -23,6 +23,15 @@ class Leading(EnqueueVerbs):
         """Give up the lease of ``name``, so that the next process need not wait for its end."""
         self._run("lead", name, holder, 0)
 
+    def is_led(self, name: str) -> bool:
+        """Return whether some process holds the lease of ``name``."""
+        return bool(self.client.exists(self.key("lock", name=name)))
+
+    def due_times(self) -> dict[str, int]:
+        """Return when the latest job of each entry of the schedule was due, in ms."""
+        found = self.client.hgetall(self.key("schedule"))
+        return {entry.decode("utf-8", "replace"): int(ms) for entry, ms in found.items()}
+
     def send_due(self, name: str, lease: str, queue: str, job: NewJob, due: str) -> str:
         """Enqueue the job of a due time as the leader of ``name``; see :meth:`enqueue_due`."""
         return self.enqueue_due(name, lease, queue, self._enqueue_args(queue, [job], None), due)

@@ -92,6 +92,22 @@ class ResourceVerbs(Verbs):
             pipeline.hget(self.key("resource", resource=name), "state")
         return [name for name, state in zip(names, pipeline.execute(), strict=True) if state]
 
+    def breakers(self, look_at: int = 2_000) -> tuple[dict[str, tuple[BreakerState, int]], int]:
+        """Return the breaker's state and the jobs in flight by resource, and how many resources there are.
+
+        ``look_at``: so many are read at most, in an order that stays while none comes or goes.
+        """
+        known = self.key("resources")
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.scard(known).sscan(known, 0, count=look_at)
+        total, (_, found) = pipeline.execute()
+        names = sorted(name.decode() for name in found)[:look_at]
+        for name in names:
+            pipeline.hmget(self.key("resource", resource=name), "state", "n")
+        read = zip(names, pipeline.execute() if names else [], strict=True)
+        looks = {name: (_STATES[(state or b"").decode()], int(n or 0)) for name, (state, n) in read}
+        return looks, int(total)
+
     def panic(
         self, resource: str, *, until_ms: int = 0, by: str = "", reason: str = "", now_ms: int | None = None
     ) -> None:

@@ -64,6 +64,7 @@ NAMES = (
     "places",
     "sample",
     "orgs",
+    "tally",
     "listen",
 )
 

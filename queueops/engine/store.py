@@ -23,6 +23,7 @@ from queueops.engine.places import PlaceVerbs
 from queueops.engine.resource_verbs import ResourceVerbs
 from queueops.engine.rules.envelope import NewJob, pack
 from queueops.engine.slots import Slots
+from queueops.engine.tallies import TallyVerbs
 from queueops.engine.types import (
     Claim,
     DeadEntry,
@@ -51,6 +52,7 @@ class Store(
     PlaceVerbs,
     WorkerVerbs,
     EventVerbs,
+    TallyVerbs,
     Leading,
     Slots,
 ):

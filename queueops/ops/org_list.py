@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from queueops.engine.store import Store
 from queueops.engine.types import OrgSnapshot, Pause
 from queueops.errors import UnknownQueue
 from queueops.models import OrgLimit
-from queueops.ops import broker, permissions
+from queueops.ops import broker, fairness_level, permissions
 from queueops.ops.permissions import Actor
 from queueops.ops.resolution import Resolved, Sourced, resolve
 
@@ -23,8 +22,6 @@ __all__ = ["Order", "OrgRow", "listed", "rows_of"]
 
 #: What a list of orgs may begin with: most ready jobs, most run time, longest wait, or A to Z.
 Order = Literal["waiting", "share", "wait", "name"]
-#: Attempts of a queue that the shares of run time are taken from, the latest ones.
-ATTEMPTS = 2_000
 #: Rows that one call returns at most.
 LONGEST = 1_000
 
@@ -198,11 +195,7 @@ def _place(order: Order, key: tuple[str, str], one: _Found) -> tuple[float, str,
 
 def _shares(store: Store, queue: str) -> dict[str, float]:
     """The orgs' parts of the run time of the latest attempts; empty when none has run."""
-    by_org: Counter[str] = Counter()
-    for ended in store.recent("settled", ATTEMPTS, queue):
-        by_org[ended.org] += ended.run_ms  # type: ignore[assignment]
-    total = sum(by_org.values())
-    return {org: ms / total for org, ms in by_org.items()} if total else {}
+    return fairness_level.shares(store.attempts(queue, fairness_level.ATTEMPTS))
 
 
 def _at(ms: int | None) -> datetime | None:

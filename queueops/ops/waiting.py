@@ -43,14 +43,21 @@ class Waiting:
     estimated: frozenset[str] = frozenset()
 
 
-def look(store: Store, queue: str, patience: Mapping[int, int] | None, now_ms: int) -> Waiting:
+def look(
+    store: Store,
+    queue: str,
+    patience: Mapping[int, int] | None,
+    now_ms: int,
+    walked: tuple[list[Place], bool] | None = None,
+) -> Waiting:
     """Look at what waits in the queue.
 
     Args:
         patience: the queue's own table, as `rules.priority.effective` takes it.
         now_ms: the broker's time.
+        walked: what `Store.places` has answered a moment ago, where the caller needs it too.
     """
-    places, whole = store.places(queue)
+    places, whole = walked or store.places(queue)
     ready_places = [place for place in places if place.kind in ("lane", "aside")]
     ready = store.sample(queue, ready_places, SAMPLED)
     later = {

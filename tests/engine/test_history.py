@@ -43,7 +43,7 @@ def test_an_attempt_is_counted_in_its_minute_and_hour_by_task_and_in_all(world: 
         assert all_.run == counted([12, 7000, 7000])
         assert world.store.history("bulk", now_ms=world.now, **span)[0].ended == 0
     assert world.store.tasks(QUEUE, now_ms=world.now) == ["shop.mail", "shop.pay"]
-    assert world.store.history_ever(QUEUE).run == counted([12, 7000, 7000])
+    assert world.store.tally(QUEUE, now_ms=world.now).ended.run == counted([12, 7000, 7000])
 
 
 @pytest.mark.parametrize("ms", [0.4, 1, 1.5, 100, 100.1, 600_000, 600_001, 10**9])
@@ -163,7 +163,7 @@ def test_the_lists_are_bounded_and_keep_the_newest(world: World) -> None:
     assert len(keys[f"qo1:slowest:standard:{world.now // HOUR_MS}"]) == 50
     assert world.store.recent("failed", 1, now_ms=world.now)[0].message == jobs[-1].task_id
     assert minutes(world, count=1) == [12_500]
-    ever = world.store.history_ever(QUEUE)
+    ever = world.store.tally(QUEUE, now_ms=world.now).ended
     assert (ever.ended, ever.dead, ever.failed) == (12_500, 2_500, 2_500)
     assert (sum(ever.wait), sum(ever.run)) == (12_500, 12_500)
 
@@ -192,7 +192,7 @@ def test_what_is_counted_and_what_is_not_yet_make_one_number(world: World) -> No
         [now] = world.store.history(QUEUE, minutes=1, now_ms=world.now)
         assert (now.ended, sum(now.wait), sum(now.run), now.run_ms) == (ended, ended, ended, 20.0 * ended)
         assert world.store.history(QUEUE, "tasks.work", hours=1, now_ms=world.now)[0].ended == ended
-        assert world.store.history_ever(QUEUE).ended == ended
+        assert world.store.tally(QUEUE, now_ms=world.now).ended.ended == ended
 
 
 def test_lines_that_wait_to_be_counted_belong_to_their_own_minute(world: World) -> None:

@@ -91,6 +91,8 @@ class Config:
     serve: tuple[str, ...]
     event_streams: int
     alerts: AlertSettings
+    links: Mapping[str, str]
+    metrics_token: str | None = field(repr=False)
     sources: Mapping[str, str] = field(repr=False)
 
     def queue(self, name: str) -> QueueConfig:
@@ -152,6 +154,9 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
     "SERVE": ((), values.strings, ("QUEUES",)),
     "EVENT_STREAMS": (100, values.whole(1), ()),
     "ALERTS": (AlertSettings(), alert_settings, ()),
+    # Other pages that operators use, by the name that a link to it bears: Flower, Grafana.
+    "LINKS": ({}, values.links, ()),
+    "METRICS_TOKEN": (None, values.optional(values.text), ("QUEUEOPS_METRICS_TOKEN",)),
 }
 
 #: key of a queue's dict -> parse.

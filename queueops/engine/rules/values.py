@@ -18,6 +18,7 @@ __all__ = [
     "NAME",
     "choice",
     "flag",
+    "links",
     "mapping",
     "name",
     "number",
@@ -142,6 +143,18 @@ def url(value: Any) -> str:
         if given.startswith(stock):
             return ours + given.removeprefix(stock)
     return given
+
+
+def links(value: Any) -> Mapping[str, str]:
+    """Names and addresses of pages; an address that is empty is left out."""
+    found = value if isinstance(value, Mapping) else {"": None}
+    for name, address in found.items():
+        if not isinstance(name, str) or not isinstance(address, str) or not name:
+            raise ValueError('a dict of {"name": "address"}')
+        # A link is clicked by operators: it leads to a page, and runs nothing.
+        if address and not re.match(r"https?://|/(?!/)", address):
+            raise ValueError("addresses that begin with http://, https:// or /")
+    return MappingProxyType({name: address for name, address in found.items() if address})
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

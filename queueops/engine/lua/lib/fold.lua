@@ -88,8 +88,26 @@ local function add(hash, series, kept_s) -- returns whether the hash is new; kep
   return new
 end
 
+local function roll(queue, task, hour) -- the task's last hour is over: its counters go to those since ever
+  local ever, last = key.ever(queue, task), key.hour(queue, hour, task)
+  local fields = redis.call('HGETALL', last)
+  for i = 1, #fields, 2 do
+    local kind = fields[i]:sub(1, 1)
+    if kind ~= '@' then
+      local new = redis.call('HINCRBY', ever, fields[i], fields[i + 1]) == tonumber(fields[i + 1])
+      if new and kind == '!' and redis.call('HLEN', ever) > FIELDS then
+        redis.call('HDEL', ever, fields[i])
+        redis.call('HINCRBY', ever, '!other', fields[i + 1])
+      end
+    end
+  end
+  redis.call('EXPIRE', ever, HOURS_KEPT * 3600)
+end
+
 local function has_counters(queue, task, hour) -- whether a task that is new in this hour gets counters of its own
   local tasks = key.tasks(queue)
+  local last = tonumber(redis.call('ZSCORE', tasks, task))
+  if last and last < hour then roll(queue, task, last) end
   if redis.call('ZADD', tasks, 'GT', hour, task) == 0 then return true end
   redis.call('ZREMRANGEBYSCORE', tasks, '-inf', hour - HOURS_KEPT)
   if task == 'other' or redis.call('ZCARD', tasks) <= TASKS then return true end
@@ -141,9 +159,11 @@ local function fold(queue, lines)
     merge(ever, total)
     tasks[''] = total
   end
-  local names = {}
-  for hour, tasks in pairs(hours) do
-    for task, series in pairs(tasks) do names[task] = add_hour(queue, hour, task, series) end
+  local names, in_order = {}, {}
+  for hour in pairs(hours) do in_order[#in_order + 1] = hour end
+  table.sort(in_order)
+  for _, hour in ipairs(in_order) do
+    for task, series in pairs(hours[hour]) do names[task] = add_hour(queue, hour, task, series) end
   end
   for minute, tasks in pairs(minutes) do
     for task, series in pairs(tasks) do
