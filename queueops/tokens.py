@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
@@ -55,6 +56,11 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"token {self.pk} ({self.name})"
+
+    def clean(self) -> None:
+        """Refuse an end that has passed."""
+        if self.expires_at is not None and self.expires_at <= timezone.now():
+            raise ValidationError({"expires_at": "This time has passed."})
 
     def ended(self, now: datetime) -> str:
         """Why the token is worth nothing at the moment `now`: "revoked", "expired", or "" if it is valid."""

@@ -1,5 +1,5 @@
-"""Admin: dead letters, limits of orgs and resources, outbox, audit log. A button calls one verb of `ops`."""
+"""Admin: letters, limits of orgs and resources, outbox, audit, tokens. A button calls one verb of `ops`."""
 
-from queueops.admin import audit, dead_letters, limits, outbox, resources, schedules
+from queueops.admin import audit, dead_letters, limits, outbox, resources, schedules, tokens
 
-__all__ = ["audit", "dead_letters", "limits", "outbox", "resources", "schedules"]
+__all__ = ["audit", "dead_letters", "limits", "outbox", "resources", "schedules", "tokens"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -49,26 +49,27 @@ def create(
 
     Raises:
         PermissionDenied: the actor may not create tokens, or not for this user.
-        TokenRefused: the name is empty or too long, or the time has passed.
+        TokenRefused: the name is empty or too long, there is no such scope, or the time has passed.
     """
     actor.require(permissions.CREATE_TOKEN)
     if actor.user is not None and actor.user != user and not getattr(actor.user, "is_superuser", False):
         raise PermissionDenied(f"{actor.name} may create tokens of their own only.")
-    if not 0 < len(name.strip()) <= 100:
-        raise TokenRefused("A token has a name of 1 to 100 characters that says what uses it.")
-    if expires_at is not None and expires_at <= timezone.now():
-        raise TokenRefused("A token cannot expire at a time that has passed.")
     secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    row = ApiToken(
+        user=user,
+        name=name.strip(),
+        scope=scope,
+        digest=_digest(secret),
+        hint=secret[:8],
+        created_by=actor.name[:150],
+        expires_at=expires_at,
+    )
+    try:
+        row.full_clean()
+    except ValidationError as refused:
+        raise TokenRefused("; ".join(refused.messages)) from refused
     with transaction.atomic():
-        row = ApiToken.objects.create(
-            user=user,
-            name=name.strip(),
-            scope=Scope(scope),
-            digest=_digest(secret),
-            hint=secret[:8],
-            created_by=actor.name[:150],
-            expires_at=expires_at,
-        )
+        row.save()
         told = {"name": row.name, "scope": row.scope, "expires": expires_at and expires_at.isoformat()}
         audit.record(actor, "create_token", _target(row), {k: v for k, v in told.items() if v}, 1)
     return Created(row, secret)

@@ -52,7 +52,7 @@ def ask(case: schemathesis.Case, caller: Caller) -> None:
 
 
 @short.parametrize()
-@settings(COMMON, max_examples=3)
+@settings(COMMON, max_examples=2)
 def test_every_route_keeps_to_its_schema(case: schemathesis.Case, caller: Caller) -> None:
     ask(case, caller)
 
