@@ -28,6 +28,7 @@ _BATCH = 200
 #: Jobs that are watched at once. Of more than these, those that were replayed meanwhile count for nothing.
 _WATCHED = 5_000
 _SHOWN_REFUSALS = 20
+_LONGEST_WAIT = 7 * 86_400
 
 
 class Verdict(StrEnum):
@@ -118,7 +119,7 @@ def replay_guarded(
         BrokerUnavailable: nothing was replayed. If the broker goes away later, the verdict says so.
     """
     actor.require(permissions.REPLAY)
-    _check(canary, rate, stop_share, min_ended)
+    _check(canary, rate, stop_share, min_ended, wait_seconds)
     state = State.read(after) if after else None
     told = {"filter": dict(described), "canary": canary, "rate": rate, "stop_share": stop_share}
     run: _Run | None = None
@@ -139,13 +140,17 @@ def replay_guarded(
     return run.answer(verdict)
 
 
-def _check(canary: int, rate: float | None, stop_share: float, min_ended: int) -> None:
+def _check(
+    canary: int, rate: float | None, stop_share: float, min_ended: int, wait_seconds: float
+) -> None:
     if canary < 0 or min_ended < 1:
         raise ReplayRefused("The canaries are a number of letters, and at least one job must have ended.")
     if rate is not None and not (math.isfinite(rate) and rate > 0):
         raise ReplayRefused(f"The rate is letters a second, above 0, not {rate}.")
     if not 0 <= stop_share <= 1:
         raise ReplayRefused(f"The part of the jobs that may fail is 0 to 1, not {stop_share}.")
+    if not 0 <= wait_seconds <= _LONGEST_WAIT:
+        raise ReplayRefused(f"The canaries wait 0 to {_LONGEST_WAIT:,} seconds, not {wait_seconds}.")
 
 
 class _Run:
