@@ -140,9 +140,7 @@ def replay_guarded(
     return run.answer(verdict)
 
 
-def _check(
-    canary: int, rate: float | None, stop_share: float, min_ended: int, wait_seconds: float
-) -> None:
+def _check(canary: int, rate: float | None, stop_share: float, min_ended: int, wait_seconds: float) -> None:
     if canary < 0 or min_ended < 1:
         raise ReplayRefused("The canaries are a number of letters, and at least one job must have ended.")
     if rate is not None and not (math.isfinite(rate) and rate > 0):

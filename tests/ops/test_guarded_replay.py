@@ -150,7 +150,11 @@ def test_it_stops_by_itself_when_too_many_die_again(
     assert statuses().count("parked") == 20 - done.count
     # From there on it counts anew
     again = replay(stop_share=0.25, min_ended=4, after=done.after, progress=worker(store))
-    assert (again.verdict, again.succeeded, again.count) == (Verdict.FINISHED, 20 - done.count, 20 - done.count)
+    assert (again.verdict, again.succeeded, again.count) == (
+        Verdict.FINISHED,
+        20 - done.count,
+        20 - done.count,
+    )
 
 
 def test_with_fewer_ended_than_the_least_it_goes_on(app: Celery, store: Store) -> None:

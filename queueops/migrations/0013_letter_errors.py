@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("queueops", "0011_api_tokens")]
+    dependencies = [("queueops", "0012_alerts")]
 
     operations = [
         migrations.RemoveIndex("deadletter", "queueops_letter_status"),
