@@ -16,6 +16,7 @@ BENCHES = {
     "scale": "time per job inside the broker with few and many orgs, open and closed",
     "features": "time per job inside the broker with each feature, over a plain job",
     "memory": "bytes of a waiting job beside Celery, what a million scheduled ones add to a worker",
+    "surfaces": "milliseconds that operators wait for pages, API and command line",
     "fairness": "quiet orgs beside a storm and on a real trace, shares, rates, idle slots",
 }
 
