@@ -22,7 +22,7 @@ def install(app: Celery) -> Celery:
         The same app.
     """
     from queueops import transport
-    from queueops.middleware import publish, run, worker
+    from queueops.middleware import json_log, publish, run, worker
     from queueops.middleware.run_limit import RunLimits
 
     transport.register()
@@ -38,6 +38,7 @@ def install(app: Celery) -> Celery:
     run.install(app)
     app.steps["consumer"].add(RunLimits)
     worker.install(app)
+    json_log.connect()
     return app
 
 

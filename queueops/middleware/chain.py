@@ -20,6 +20,9 @@ __all__ = ["MEMBER_OPTIONS", "Chain", "Envelope", "Job", "Middleware", "Outcome"
 
 logger = logging.getLogger("queueops.middleware")
 
+#: Members that are there when spans are wanted: around all others in a run, after all others in a publish.
+TRACING = ("queueops.middleware.tracing.Runs", "queueops.middleware.tracing.Publishes")
+
 #: Options that must not be passed over in silence where the chain lacks their member: a job that is not
 #: unique, or does not wait, does harm.
 MEMBER_OPTIONS = frozenset(
@@ -184,7 +187,11 @@ class Chain:
 
     def __init__(self, settings: Config) -> None:
         self.config = settings
-        self.members = tuple(_make(path) for path in settings.middleware)
+        paths = settings.middleware
+        if settings.tracing:
+            first, last = TRACING
+            paths = (first, *(path for path in paths if path not in TRACING), last)
+        self.members = tuple(_make(path) for path in paths)
         #: Options that no member handles: a call that has one is refused.
         self.unhandled = MEMBER_OPTIONS.difference(*(member.options for member in self.members))
         self.before_publish: tuple[Callable[[Envelope], None], ...] = self._hooks("before_publish")

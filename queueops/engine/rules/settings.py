@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -89,6 +90,8 @@ class Config:
     api_burst: int
     broker_url: str | None
     serve: tuple[str, ...]
+    log: str
+    tracing: bool
     event_streams: int
     alerts: AlertSettings
     links: Mapping[str, str]
@@ -152,12 +155,16 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
     "API_BURST": (100, values.whole(1), ("QUEUEOPS_API_BURST",)),
     "BROKER_URL": (None, values.optional(values.url), ("QUEUEOPS_BROKER_URL", "REDIS_URL")),
     "SERVE": ((), values.strings, ("QUEUES",)),
+    "LOG": ("text", values.choice("text", "json"), ("QUEUEOPS_LOG",)),
+    "TRACING": (None, values.optional(values.flag), ("QUEUEOPS_TRACING",)),
     "EVENT_STREAMS": (100, values.whole(1), ()),
     "ALERTS": (AlertSettings(), alert_settings, ()),
     # Other pages that operators use, by the name that a link to it bears: Flower, Grafana.
     "LINKS": ({}, values.links, ()),
     "METRICS_TOKEN": (None, values.optional(values.text), ("QUEUEOPS_METRICS_TOKEN",)),
 }
+
+_TRACED = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 #: key of a queue's dict -> parse.
 _QUEUE_KEYS: Mapping[str, Callable[[Any], Any]] = {
@@ -205,6 +212,8 @@ def load(
             value = _parsed(f"Environment {variable}", parse, env[variable])
             sources[key] = f"environment {variable}"
         parsed[key.lower()] = value
+    if parsed["tracing"] is None:
+        parsed["tracing"] = _is_traced(env)
     queues = _queues(settings.get("QUEUES") or {}, parsed["default_queue"], env, sources)
     if "QUEUES" in settings:
         sources["QUEUES"] = "settings QUEUEOPS"
@@ -220,6 +229,13 @@ def load(
         sources=MappingProxyType(sources),
         **parsed,
     )
+
+
+def _is_traced(env: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry is told by its own environment to send spans somewhere, and is installed."""
+    if env.get("OTEL_SDK_DISABLED", "").lower() == "true" or env.get("OTEL_TRACES_EXPORTER") == "none":
+        return False
+    return any(env.get(name) for name in _TRACED) and find_spec("opentelemetry") is not None
 
 
 def _queues(
