@@ -65,14 +65,14 @@ def queueops_restart(panel: Any, **_: Any) -> dict[str, Any]:
     return {"word": "restarting" if number else "cannot", "children": number}
 
 
-@inspect_command(name=SCALE, visible=False, args=[("slots", int)])
-def queueops_scale(panel: Any, slots: int = 1, **_: Any) -> dict[str, Any]:
-    """Run so many jobs at once."""
+@inspect_command(name=SCALE, visible=False)
+def queueops_scale(panel: Any, slots: dict[str, int], **_: Any) -> dict[str, Any]:
+    """Run so many jobs at once as `slots` says for this worker's name."""
     pool = panel.consumer.pool
     if not pool_size.can_change(pool):
         return {"word": "cannot", "slots": pool_size.size(pool)}
     for holder in holders():
-        pool_size.change(panel.consumer, holder, slots)
+        pool_size.change(panel.consumer, holder, slots[panel.hostname])
         tell(holder)
     return {"word": "scaled", "slots": pool_size.size(pool)}
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from queueops.conf import config
 from queueops.engine.rules.scaling import ScaleRule
 from queueops.engine.store import Store
 from queueops.engine.types import Scale, WorkerInfo
 from queueops.errors import LimitInvalid
-from queueops.middleware import worker_control
-from queueops.middleware.slot_shares import GROWING, next_step, of_setting, told
+from queueops.middleware import slot_shares, worker_control
+from queueops.middleware.slot_shares import GROWING, next_step, of_setting
 from queueops.ops import audit, broker, permissions, workers
-from queueops.ops.pauses import milliseconds
+from queueops.ops.pauses import milliseconds, told
 from queueops.ops.permissions import Actor
 from queueops.ops.workers import command, moment
 
@@ -79,7 +80,9 @@ def _wanted(store: Store, queue: str, found: Sequence[WorkerInfo], held: Scale |
     follows = any(one.bounds for one in live)
     if held is not None:
         until = moment(held.until_ms) if held.until_ms else None
-        return Wanted(queue, len(live), now, held.count, told(held), rule, held.by, until, follows)
+        return Wanted(
+            queue, len(live), now, held.count, slot_shares.told(held), rule, held.by, until, follows
+        )
     step = next_step(store, queue, rule, now, now_ms)
     return Wanted(queue, len(live), now, step.count, step.reason, rule, "", None, follows)
 
@@ -113,15 +116,12 @@ def scale(actor: Actor, queue: str, count: int, *, until: datetime | None = None
         setting = Scale(queue, count, until_ms, now_ms, actor.name, "")
         store.set_scale(setting)
         given = of_setting(setting, live)
-        answers = {
-            one.node: workers.ask(worker_control.SCALE, {"slots": given[one.holder]}, [one.node])
-            for one in live
-            if one.pool in GROWING and given[one.holder] != one.size
-        }
-    by_worker = {one.node: _slots(answers.get(one.node, {}), one) for one in live}
+        asked = {one.node: given[one.holder] for one in live if one.pool in GROWING}
+        answers = workers.ask(worker_control.SCALE, {"slots": asked}, list(asked))
+    by_worker = {one.node: _slots(answers.get(one.node), one) for one in live}
     before, after = sum(one.size for one in live), sum(by_worker.values())
-    audit.record(actor, "scale", f"queue {queue}", {"count": count}, after - before)
-    return Scaled(before, after, by_worker, _told(queue, count, live, by_worker))
+    audit.record(actor, "scale", f"queue {queue}", told(count=str(count), until=until), abs(after - before))
+    return Scaled(before, after, by_worker, _told(setting, live, answers, by_worker))
 
 
 def unscale(actor: Actor, queue: str) -> bool:
@@ -134,17 +134,34 @@ def unscale(actor: Actor, queue: str) -> bool:
     return ended
 
 
-def _slots(answer: dict[str, dict[str, object]], one: WorkerInfo) -> int:
-    said = answer.get(one.node, {}).get("slots")
+def _slots(answer: Mapping[str, Any] | None, one: WorkerInfo) -> int:
+    said = (answer or {}).get("slots")
     return said if isinstance(said, int) else one.size
 
 
-def _told(queue: str, count: int, live: Sequence[WorkerInfo], by_worker: dict[str, int]) -> str:
-    after = sum(by_worker.values())
+def _told(
+    setting: Scale,
+    live: Sequence[WorkerInfo],
+    answers: Mapping[str, Any],
+    by_worker: Mapping[str, int],
+) -> str:
+    queue, count, after = setting.queue, setting.count, sum(by_worker.values())
     if not live:
         return f"No worker serves {queue}. Start one: {command(queue, count)}"
-    if after < count:
-        return f"{after} of {count} slots. For the others start one more: {command(queue, count - after)}"
-    if after > count:
-        return f"{after} slots: each worker has at least one, and not every pool can have fewer. Stop some."
-    return f"{queue} has {after} slots."
+    lines = [f"{queue} has {after} slots on {len(live)} worker{'s' * (len(live) != 1)}."]
+    silent = [one.node for one in live if one.pool in GROWING and one.node not in answers]
+    if silent:
+        lines.append(
+            f"No answer from {', '.join(silent)}: a living worker takes its part within some seconds."
+        )
+    elif after < count:
+        fixed = "these pools can not have more" if len(answers) < len(live) else "they have all they can have"
+        lines.append(f"{count} were asked for; {fixed}. Start another: {command(queue, count - after)}")
+    elif after > count:
+        lines.append(f"{count} were asked for; each worker has at least one, and solo has one for ever.")
+    if any(one.bounds for one in live):
+        until = (
+            "until you end it" if not setting.until_ms else f"until {moment(setting.until_ms).isoformat()}"
+        )
+        lines.append(f"Autoscalers obey this {until}; then they follow the rule again.")
+    return " ".join(lines)

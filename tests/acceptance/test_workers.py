@@ -123,10 +123,16 @@ def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str
     for n in range(6):
         stack.enqueue("hold", f"first-{n}", "first")
     eventually(lambda: stack.ledger.running() == 1, within=20)
-    assert ask(stack, worker, worker_control.SCALE, slots=4) == {"word": "scaled", "slots": 4}
+    assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: 4}) == {
+        "word": "scaled",
+        "slots": 4,
+    }
     eventually(lambda: stack.ledger.running() == 4, within=20, what="four run at once")
     eventually(lambda: info(stack, worker).slots == 4, within=10)
-    assert ask(stack, worker, worker_control.SCALE, slots=2) == {"word": "scaled", "slots": 2}
+    assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: 2}) == {
+        "word": "scaled",
+        "slots": 2,
+    }
     stack.ledger.open("first")
     stack.wait_empty()
     for n in range(6):
@@ -141,7 +147,10 @@ def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str
 
 def test_a_solo_worker_says_that_it_has_one_slot(stack: Stack) -> None:
     worker = stack.worker(pool="solo", concurrency=1)
-    assert ask(stack, worker, worker_control.SCALE, slots=4) == {"word": "cannot", "slots": 1}
+    assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: 4}) == {
+        "word": "cannot",
+        "slots": 1,
+    }
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
@@ -153,7 +162,7 @@ def test_no_job_is_lost_or_run_twice_while_slots_come_and_go(stack: Stack, pool:
     for at, slots in enumerate((1, 5, 2, 6, 1, 3)):
         for job in jobs[600 + 100 * at : 700 + 100 * at]:
             stack.enqueue("run", job, 0.005)
-        assert ask(stack, worker, worker_control.SCALE, slots=slots)["slots"] == slots
+        assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: slots})["slots"] == slots
     stack.wait_ended(*jobs, within=60)
     stack.wait_empty()
     assert stack.snapshot().totals["lost"] == 0
