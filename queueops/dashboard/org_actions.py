@@ -145,7 +145,8 @@ def resume_org(actor: Actor, data: Mapping[str, Any]) -> str:
     """The org is open."""
     where = data["queue"] or "each queue"
     if not orgs.resume(actor, data["org"], data["queue"]):
-        return Unchanged(f"{data['org']} was not paused for {where}.")
+        told = f"{data['org']} was not paused for {where}."
+        return Unchanged(f"{told} A pause is ended where it was set, in one queue or in each.")
     return f"{data['org']} is resumed in {where}."
 
 

@@ -150,7 +150,7 @@ def _drawn(request: HttpRequest, actor: Actor, made: Page) -> HttpResponse:
             "is_nav_sidebar_enabled": False,
             "sections": sections(actor),
             "body_template": f"queueops/dashboard/{made.template}",
-            "events": _events(request, actor, made),
+            "stream": _stream(request, actor, made),
             "triggers": _triggers(made),
         }
         answer = render(request, "queueops/dashboard/frame.html", context, status=made.status)
@@ -159,7 +159,7 @@ def _drawn(request: HttpRequest, actor: Actor, made: Page) -> HttpResponse:
     return answer
 
 
-def _events(request: HttpRequest, actor: Actor, made: Page) -> str:
+def _stream(request: HttpRequest, actor: Actor, made: Page) -> str:
     """The address of the page's event stream; empty where it has none, and then asks by itself."""
     # A WSGI server would give the stream a thread of its own for as long as the page is open.
     if not (made.live and isinstance(request, ASGIRequest) and actor.may(permissions.VIEW_OPERATIONS)):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from queueops.admin.pretty import moment
 from queueops.models import UNLIMITED
@@ -18,8 +19,8 @@ from queueops.ops.status import QueueStatus
 
 #: The functions that templates use.
 FILTERS = (
-    "brief", "calls", "closed_until", "count", "duration", "failed_share", "limit", "memory",
-    "milliseconds", "of", "oldest", "org_limits", "per_second", "percent", "seconds_since",
+    "calls", "closed_until", "count", "duration", "failed_share", "given", "limit", "memory",
+    "milliseconds", "of", "oldest", "org_limits", "paused", "per_second", "percent", "seconds_since",
     "seconds_until", "share_of", "signal", "state_kind", "total", "when", "words",
 )  # fmt: skip
 
@@ -145,6 +146,11 @@ def oldest(rows: Iterable[OrgRow]) -> float | None:
     return max((row.oldest_wait_seconds for row in rows if row.oldest_wait_seconds is not None), default=None)
 
 
+def paused(rows: Iterable[OrgRow]) -> bool:
+    """Whether the org is paused in any of these rows."""
+    return any(row.paused for row in rows)
+
+
 def org_limits(stats: OrgStats) -> Iterator[tuple[str, str, Sourced]]:
     """The limits that somebody has set, as (queue, name, value with its source)."""
     for queue, resolved in stats.limits.items():
@@ -188,13 +194,21 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def brief(value: Any) -> str:
-    """A value of an audit entry: a change as "1 → 2", a list cut to what fits."""
-    if isinstance(value, list) and len(value) == 2 and not any(isinstance(one, list | dict) for one in value):
-        return " → ".join("–" if one is None or one == "" else str(one) for one in value)
+def given(parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What an audit entry was asked with, in words; what stayed as it was is left out."""
+    for name, value in parameters.items():
+        is_change = isinstance(value, list) and len(value) == 2
+        if not (is_change and not any(value)):
+            yield words(name), " → ".join(map(_brief, value)) if is_change else _brief(value)
+
+
+def _brief(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{words(key)} {brief(one)}" for key, one in value.items())
+        return ", ".join(f"{words(key)} {_brief(one)}" for key, one in value.items())
     if isinstance(value, list):
         more = f" and {len(value) - 3} more" if len(value) > 3 else ""
-        return ", ".join(map(str, value[:3])) + more
-    return str(value)
+        return ", ".join(map(_brief, value[:3])) + more
+    if value is None or value == "":
+        return "–"
+    when = parse_datetime(value) if isinstance(value, str) and "T" in value else None
+    return moment(when) if when and when.tzinfo else str(value)

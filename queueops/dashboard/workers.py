@@ -83,7 +83,6 @@ def unquiet_worker(actor: Actor, data: Mapping[str, Any]) -> str:
     permissions.OPERATE_WORKER,
     Named,
     explained="Its running jobs end first, where its pool can wait for them.",
-    danger=True,
 )
 def restart_worker(actor: Actor, data: Mapping[str, Any]) -> str:
     """The worker starts anew."""

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from celery import Celery
 from django.utils import timezone
 
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import Store
 from queueops.engine.types import Settlement
-from queueops.ops import broker, limits, orgs, panic
+from queueops.middleware import dead_letter
+from queueops.ops import broker, collector, limits, orgs, panic
 from queueops.ops.permissions import Actor
 from tests.browser import scene
 from tests.support.factories import new_message
@@ -42,9 +42,9 @@ class Traffic:
 
 TRAFFIC = (
     Traffic("critical", 14, ("tasks.payments.capture", "tasks.notifications.sms"), 0.18, 0.0, 3),
-    Traffic("standard", 34, ("tasks.trust.score", "tasks.geo.locate", "tasks.cae.sign"), 0.9, 0.012, 64),
+    Traffic("standard", 34, ("tasks.trust.score", "tasks.geo.locate", "tasks.cae.sign"), 0.9, 0.004, 64),
     Traffic("bulk", 9, ("tasks.exports.export", "tasks.analytics.roll_up"), 6.5, 0.02, 1430),
-    Traffic("webhooks", 22, ("tasks.webhooks.deliver",), 0.35, 0.17, 212, "whatsapp"),
+    Traffic("webhooks", 22, ("tasks.webhooks.deliver",), 0.35, 0.07, 212, "whatsapp"),
 )
 #: Name, queues, slots, jobs in hand.
 WORKERS = (
@@ -55,10 +55,9 @@ WORKERS = (
 )
 
 
-def build(app: Celery, *, letters: int = 51, minutes: int = 58) -> None:
-    """Make the scene on the broker of `app` and in the database."""
+def build(*, minutes: int = 59) -> None:
+    """Make the scene on the broker of the current app and in the database."""
     chance = random.Random(7)
-    scene.build(app, letters)
     with broker.store() as store:
         limits.set_limit(MARIA, "globex", "bulk", {"max_in_flight": 1, "rpm": 60, "burst": 5})
         limits.throttle(
@@ -66,6 +65,9 @@ def build(app: Celery, *, letters: int = 51, minutes: int = 58) -> None:
         )
         orgs.pause(MARIA, "umbrella", "bulk", reason="invoice unpaid")
         _history(store, chance, minutes)
+        collector.collect_all(store)
+        scene.spread(chance)
+        _stuck(store, chance)
         _backlog(store, chance)
         _workers(store, chance)
     panic.on(
@@ -90,13 +92,22 @@ def _history(store: Store, chance: random.Random, minutes: int) -> None:
 
 def _ended(chance: random.Random, traffic: Traffic, token: str, task: str) -> Settlement:
     run_ms = traffic.run_seconds * 1000 * chance.lognormvariate(0, 0.5)
-    if chance.random() >= traffic.failing:
+    deaths = [death for death in scene.DEATHS if death.queue == traffic.queue]
+    if chance.random() >= traffic.failing or not deaths:
         return Settlement(token, "succeeded", run_ms)
-    told = {
-        "reason": "failed",
-        "error": "DeliveryFailed",
-        "message": "https://hooks.codertocat.dev/in answered 503",
-    }
+    [death] = chance.choices(deaths, [death.count for death in deaths])
+    told = dead_letter.detail(
+        death.reason,
+        error=type(death.error, (Exception,), {})(death.message),
+        traceback=death.traceback,
+        worker="all-1@app-1",
+        run_ms=run_ms,
+        attempts=[
+            {"n": n, "at": 0, "error": death.error, "message": death.message}
+            for n in range(1, death.attempts)
+        ],
+        attempt=death.attempts,
+    )
     return Settlement(token, "dead", run_ms, told)
 
 
@@ -132,13 +143,20 @@ def _workers(store: Store, chance: random.Random) -> None:
         holder = f"{name}:{4100 + number}"
         store.renew(holder, {}, answered=0, registration=_registration(name, queues, slots, number, now))
         _hold(store, holder, queues, busy, now - chance.randrange(1_000, 9_000))
-    # One job that has run for too long, in the hands of the last one.
-    _hold(store, holder, queues, 1, now - 17 * MINUTE)
+
+
+def _stuck(store: Store, chance: random.Random) -> None:
+    """A job that has run for too long in the hands of the last worker."""
+    name, queues, *_ = WORKERS[-1]
+    at = store.now_ms() - 17 * MINUTE
+    _enqueue(store, chance, TRAFFIC[2], 1, at - 2_000)
+    _hold(store, f"{name}:{4099 + len(WORKERS)}", queues, 1, at)
 
 
 def _hold(store: Store, holder: str, queues: Sequence[str], busy: int, at: int) -> None:
+    # No answer is acknowledged, so that a second hold does not give the first one back.
     claim = store.claim(queues, busy, 0, holder, 1, now_ms=at)
-    store.renew(holder, {job.token: 1_000.0 for job in claim.jobs}, answered=1)
+    store.renew(holder, {job.token: 1_000.0 for job in claim.jobs}, answered=0)
 
 
 def _registration(name: str, queues: Sequence[str], slots: int, number: int, now: int) -> dict[str, object]:

@@ -120,6 +120,11 @@ def build(app: Celery, count: int = 51) -> None:
                 attempt=death.attempts,
             )
         collector.collect_all(store)
+    spread(chance)
+
+
+def spread(chance: random.Random) -> None:
+    """Spread the times of all letters over the last day, and give their attempts times and workers."""
     died = timezone.now() - timedelta(seconds=100)
     for place, letter in enumerate(DeadLetter.objects.order_by("-pk")):
         spent = [20 * 2**n for n in range(letter.attempt_count - 1)]

@@ -21,7 +21,8 @@ def login(database: None) -> Login:
     def logged_in(*codenames: str, superuser: bool = False) -> Client:
         from django.contrib.auth.models import Permission, User
 
-        user = User.objects.create_user(f"maria-{len(codenames)}", is_staff=True, is_superuser=superuser)
+        name = f"maria-{User.objects.count()}"
+        user = User.objects.create_user(name, is_staff=True, is_superuser=superuser)
         found = Permission.objects.filter(content_type__app_label="queueops", codename__in=codenames)
         assert found.count() == len(codenames)
         user.user_permissions.set(found)

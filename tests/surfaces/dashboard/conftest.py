@@ -30,7 +30,7 @@ def store(app: Celery) -> Iterator[Store]:
 def press(client: Client) -> Press:
     """Press a button as a browser does; returns what the person is told, with the kind of the message."""
 
-    def pressed(name: str, **given: Any) -> list[str]:
+    def pressed(name: str, /, **given: Any) -> list[str]:
         response = client.post(f"{BASE}do/{name}/", {**given, "next": f"{BASE}jobs/"})
         assert response.status_code == 302, response.content.decode()
         assert response.headers["Location"] == f"{BASE}jobs/"

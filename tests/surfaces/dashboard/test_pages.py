@@ -48,39 +48,40 @@ def busy(app: Celery, store: Store) -> str:
     return letters.publish(app, 5, org="acme", kwargs={"password": "hunter2"})
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_a_page_shows_what_there_is(client: Client, busy: str, path: str) -> None:
-    response = client.get(f"{BASE}{path}")
-    page = response.content.decode()
-    assert response.status_code == 200, page
-    assert "<!DOCTYPE html>" in page and 'id="qd-live"' in page
-    _strict(page)
+def test_pages_show_what_there_is(client: Client, busy: str) -> None:
+    for path in PAGES:
+        response = client.get(f"{BASE}{path}")
+        page = response.content.decode()
+        assert response.status_code == 200, path
+        assert "<!DOCTYPE html>" in page and 'id="qd-live"' in page, path
+        _strict(page)
 
 
-# The doctor has something to say about any broker that is there for tests only.
-@pytest.mark.parametrize("path", sorted({*PAGES} - {"doctor/"}))
-def test_a_page_says_what_to_do_when_there_is_nothing(client: Client, app: Celery, path: str) -> None:
-    response = client.get(f"{BASE}{path}")
-    assert response.status_code == 200
-    assert "qd-empty" in response.content.decode() or "qd-banner" in response.content.decode()
+def test_pages_say_what_to_do_when_there_is_nothing(client: Client, app: Celery) -> None:
+    # The doctor has something to say about any broker that is there for tests only.
+    for path in sorted({*PAGES} - {"doctor/"}):
+        page = client.get(f"{BASE}{path}").content.decode()
+        assert "qd-empty" in page or "qd-banner" in page, path
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_the_live_part_comes_alone(client: Client, busy: str, path: str) -> None:
-    part = client.get(f"{BASE}{path}", headers={"HX-Request": "true"})
-    assert part.status_code == 200
-    assert "<html" not in part.content.decode() and "qd-head" in part.content.decode()
-    assert "HX-Request" in part.headers["Vary"]
+def test_the_live_part_comes_alone(client: Client, busy: str) -> None:
+    for path in PAGES:
+        part = client.get(f"{BASE}{path}", headers={"HX-Request": "true"})
+        assert part.status_code == 200, path
+        assert "<html" not in part.content.decode() and "qd-head" in part.content.decode(), path
+        assert "HX-Request" in part.headers["Vary"], path
 
 
-@pytest.mark.parametrize(("path", "permission"), PAGES.items())
-def test_a_page_needs_its_permission(login: Login, app: Celery, path: str, permission: str) -> None:
-    others = set(PAGES.values()) - {permission}
-    refused = login(*others).get(f"{BASE}{path}")
-    assert refused.status_code == 403
-    assert f"queueops.{permission}" in refused.content.decode(), "the page says which permission is missing"
-    # A queue's page and an org's show jobs, and letters, only to who may see them.
-    assert login(permission).get(f"{BASE}{path}").status_code == 200
+def test_a_page_needs_its_permission(login: Login, app: Celery) -> None:
+    for permission in set(PAGES.values()):
+        others = login(*(set(PAGES.values()) - {permission}))
+        alone = login(permission)
+        for path in (path for path, needed in PAGES.items() if needed == permission):
+            refused = others.get(f"{BASE}{path}")
+            assert refused.status_code == 403, path
+            assert f"queueops.{permission}" in refused.content.decode(), "which permission is missing"
+            # A queue's page and an org's show jobs, and letters, only to who may see them.
+            assert alone.get(f"{BASE}{path}").status_code == 200, path
 
 
 def test_somebody_else_is_sent_to_the_login(app: Celery) -> None:

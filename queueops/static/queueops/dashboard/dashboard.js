@@ -91,11 +91,14 @@
         },
         depth: {
             data: () => {
-                const points = seen();
+                let points = seen();
+                if (points.length === 1) {
+                    points = [[points[0][0] - 60, null, null], ...points];  // one point alone has no line
+                }
                 return [0, 1, 2].map((place) => points.map((point) => point[place]));
             },
             series: [
-                {label: "waiting", stroke: "--qo-blue", value: number, points: true},
+                {label: "waiting", stroke: "--qo-blue", value: number},
                 {label: "in flight", stroke: "--qo-green", value: number},
             ],
         },
@@ -200,6 +203,10 @@
     document.addEventListener("DOMContentLoaded", () => {
         forms();
         draw();
+        const here = document.querySelector(".qd-nav .qd-here");
+        if (here) {
+            here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft - 40;
+        }
         const area = live();
         if (!area) {
             return;
