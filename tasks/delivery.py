@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from tasks.addresses import check_url
 from tasks.answers import failure_of
 from tasks.conf import WebhookSettings
-from tasks.connection import CheckedTransport, Deadline
 from tasks.failures import AddressRefused, InvalidEvent, TemporaryFailure
 from tasks.signing import HEADERS, SignatureRefused, sign, verify
+
+if TYPE_CHECKING:
+    import httpx
 
 EVENT_HEADER = "webhook-event"
 ATTEMPT_HEADER = "webhook-attempt"
@@ -79,6 +79,11 @@ def post(
     Raises TemporaryFailure or PermanentFailure by :mod:`tasks.answers`, AddressRefused for a forbidden
     address.
     """
+    # Imported here: it takes as long as all of queueops, and each command of manage.py would wait for it.
+    import httpx
+
+    from tasks.connection import CheckedTransport, Deadline
+
     check_url(url, allow_private=allow_private)
     deadline = Deadline(limits.total_timeout)
     timeout = httpx.Timeout(limits.read_timeout, connect=limits.connect_timeout)
@@ -118,6 +123,8 @@ def _request_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _excerpt(response: httpx.Response, chars: int) -> str:
     """The first characters of the body. Four bytes hold any character of UTF-8."""
+    import httpx
+
     kept = bytearray()
     try:
         for piece in response.iter_raw(4_096):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from importlib import import_module
 from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_init
 
 from queueops import RetryPolicy
 from tasks.conf import webhook_settings
@@ -64,6 +66,12 @@ def send(
         )
         task_ids.append(str(job.id))
     return task_ids
+
+
+@worker_init.connect
+def load_http(**_: Any) -> None:
+    """Load what a worker sends with before it forks, so that no job waits for it."""
+    import_module("tasks.connection")
 
 
 @shared_task(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -150,35 +150,36 @@ class Verbs(click.Group):
 
     def __init__(self, name: str, modules: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
-        self.modules = modules
+        self.modules = list(modules)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands in the order in which they are defined."""
-        return list(self._loaded(ctx))
+        self._find(ctx, None)
+        return list(self.commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name; None if there is none."""
-        return self._loaded(ctx).get(cmd_name)
+        return self._find(ctx, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's; a word that is none of ours is answered with the one that was probably meant."""
-        known = self._loaded(ctx)
         word = args[0] if args else ""
-        if word and word not in known and not word.startswith("-"):
+        if word and not word.startswith("-") and self._find(ctx, word) is None:
+            known = self.list_commands(ctx)
             meant = [RENAMED[word]] if RENAMED.get(word) in known else difflib.get_close_matches(word, known)
             hint = f" Did you mean {' or '.join(meant)}?" if meant else f" There are: {', '.join(known)}."
             ctx.fail(f"There is no `{self.name} {word}`.{hint}")
         return super().resolve_command(ctx, args)
 
-    def _loaded(self, ctx: click.Context) -> Mapping[str, click.Command]:
-        if not self.commands and self.modules:
+    def _find(self, ctx: click.Context, name: str | None) -> click.Command | None:
+        """The command of that name; loads modules until it is there, or all of them for None."""
+        while self.modules and (name is None or name not in self.commands):
             with failures.told(ctx, debug=False):
                 django_setup.ensure()
-                for module in self.modules:
-                    self.commands |= import_module(module).commands.commands
-        return self.commands
+                self.commands |= import_module(self.modules.pop(0)).commands.commands
+        return None if name is None else self.commands.get(name)
 
 
 def verbs() -> Verbs:
