@@ -1,6 +1,6 @@
 """What happens, as server-sent events: for the dashboard, the API, and callers who wait for a job.
 
-`GET ...?queue=&org=&task_id=`; `Last-Event-ID` (or `last_id` in the query) goes on after a dropped
+`GET ...?queue=&org=&task_id=&only=`; `Last-Event-ID` (or `last_id` in the query) goes on after a dropped
 connection. Each message has the event's kind as its type and the event as JSON; see docs/events.md.
 """
 
@@ -67,6 +67,7 @@ def stream(request: HttpRequest, actor: Actor) -> StreamingHttpResponse:
         org=request.GET.get("org", ""),
         task_id=request.GET.get("task_id", ""),
         last_id=_last_id(request),
+        only=request.GET.get("only", ""),
     )
     body: Any = _Later(opened) if isinstance(request, ASGIRequest) else _Now(opened)
     answer = StreamingHttpResponse(body, content_type="text/event-stream")

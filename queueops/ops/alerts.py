@@ -20,7 +20,7 @@ from queueops.engine.rules.alerts import AlertSettings
 from queueops.engine.store import Store
 from queueops.errors import BrokerUnavailable
 from queueops.models import Alert, DeadLetter
-from queueops.ops import alert_notices, permissions
+from queueops.ops import alert_notices, broker, permissions
 from queueops.ops.alert_notices import Notice
 from queueops.ops.connections import released
 from queueops.ops.health import Health, Level
@@ -74,21 +74,31 @@ def look(now: datetime | None = None) -> None:
     """
     settings, at = config().alerts, now or timezone.now()
     try:
-        seen = status(_ACTOR)
+        seen, served = status(_ACTOR), _served()
     except BrokerUnavailable as error:
         # How the queues do is unknown now: what was wrong with them stays as it was.
         _compare([Trouble("broker", "", f"The broker does not answer: {error}", settings.broker_minutes)], at)
         return
-    _compare([*_troubles(seen, settings, at)], at, everything=True)
+    _compare([*_troubles(seen, served, settings, at)], at, everything=True)
 
 
-def _troubles(seen: Overview, settings: AlertSettings, at: datetime) -> Iterator[Trouble]:
+def _served() -> frozenset[str]:
+    """Queues that a living worker serves. One that died stays registered until another one reaps it."""
+    with broker.store() as store:
+        now_ms = store.now_ms()
+        alive = [one for one in store.workers(leases=False) if one.expires_ms > now_ms]
+    return frozenset(queue for one in alive for queue in one.queues)
+
+
+def _troubles(
+    seen: Overview, served: frozenset[str], settings: AlertSettings, at: datetime
+) -> Iterator[Trouble]:
     for one in seen.queues:
         if one.health.level is Level.UNHEALTHY:
             text = f"The queue {one.queue} is unhealthy: {_reasons(one.health)}."
             yield Trouble("unhealthy", one.queue, text, settings.unhealthy_minutes)
         jobs = one.queued + one.scheduled
-        if jobs and not one.workers:
+        if jobs and one.queue not in served:
             text = f"No live worker serves the queue {one.queue}, in which {jobs:,} jobs wait."
             yield Trouble("no_worker", one.queue, text, settings.no_worker_minutes)
     began = at - timedelta(minutes=settings.dead_letter_minutes)

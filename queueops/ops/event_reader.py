@@ -50,6 +50,7 @@ class Reader:
         self._running = False
         self._pid = 0
         self._position = ""
+        self._renewed = 0.0
         self._left_at = 0.0
         self._look = threading.Event()
 
@@ -111,7 +112,7 @@ class Reader:
         while not self._is_over(stop):
             try:
                 with broker.store() as store:
-                    self._renew(store)
+                    self._keep_on(store)
                     if is_told:
                         self._tell(notice("back"))
                         self._look.set()
@@ -120,6 +121,7 @@ class Reader:
             except Exception as error:
                 if not isinstance(error, BrokerUnavailable):
                     logger.exception("Reading the broker's events failed; it is tried again")
+                self._renewed = 0.0
                 # A connection that broke and was made again at once is nobody's business.
                 if away_since is None:
                     away_since = monotonic()
@@ -129,7 +131,17 @@ class Reader:
                     self._tell(notice("away", why=str(error)))
                 sleep(RETRY_SECONDS)
 
-    def _renew(self, store: Store) -> None:
+    def _keep_on(self, store: Store) -> None:
+        """Have the broker tell of jobs while somebody wants to hear of them."""
+        with self._lock:
+            wanted = any(listener.jobs for listener in (*self._listeners, *self._joining))
+        if not wanted:
+            self._position = ""
+            store.now_ms()  # who only looks at queues is told too when the broker is away
+            return
+        if self._position and monotonic() - self._renewed < RENEW_SECONDS:
+            return
+        self._renewed = monotonic()
         latest = store.listen(LISTEN_MS)
         if not self._position:
             self._position = latest
@@ -138,12 +150,12 @@ class Reader:
             self._lost("The broker no longer has what happened meanwhile.")
 
     def _follow(self, store: Store, stop: threading.Event) -> None:
-        renewed = monotonic()
         while not self._is_over(stop):
-            if monotonic() - renewed > RENEW_SECONDS:
-                self._renew(store)
-                renewed = monotonic()
+            self._keep_on(store)
             self._let_in(store)
+            if not self._position:
+                sleep(BLOCK_MS / 1000)
+                continue
             found = store.events(self._position, count=READ_AT_ONCE, block_ms=BLOCK_MS)
             if found:
                 self._position = found[-1].id
@@ -159,10 +171,11 @@ class Reader:
 
     def _let_in(self, store: Store) -> None:
         with self._lock:
-            joining = list(self._joining)
+            # One that joined since then would hear of jobs; its turn comes with the broker told so.
+            joining = [one for one in self._joining if self._position or not one.jobs]
         for listener in joining:
             listener.offer([Event(self._position, "open", datetime.now(UTC))])
-            if listener.last_id and listener.last_id != self._position:
+            if listener.jobs and listener.last_id not in ("", self._position):
                 self._catch_up(store, listener)
             with self._lock:
                 if listener in self._joining:

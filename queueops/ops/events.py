@@ -76,7 +76,14 @@ class Stream:
 
 
 def opened(
-    actor: Actor, *, queue: str = "", org: str = "", task_id: str = "", last_id: str = "", limit: int = 0
+    actor: Actor,
+    *,
+    queue: str = "",
+    org: str = "",
+    task_id: str = "",
+    last_id: str = "",
+    only: str = "",
+    limit: int = 0,
 ) -> Stream:
     """Begin to follow; the caller closes the stream.
 
@@ -86,6 +93,7 @@ def opened(
     Args:
         queue, org, task_id: exact names; "" is any.
         last_id: id of the last event that the follower knows, to go on there; "" begins now.
+        only: "jobs" or "snapshots"; "" is both.
         limit: events that may wait to be read; 0 is about as many as the broker keeps.
 
     Raises:
@@ -108,8 +116,8 @@ def opened(
         queue=queue,
         org=org,
         task_id=task_id,
-        jobs=sees_jobs,
-        snapshots=actor.may(permissions.VIEW_OPERATIONS),
+        jobs=sees_jobs and only != "snapshots",
+        snapshots=only != "jobs" and actor.may(permissions.VIEW_OPERATIONS),
         last_id=last_id,
         **({"limit": limit} if limit else {}),
     )

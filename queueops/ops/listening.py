@@ -75,6 +75,8 @@ class Listener:
         """Whether the listener has asked for it."""
         if event.kind == "snapshot":
             return self.snapshots and self.queue in ("", event.queue)
+        if event.kind == "gap":
+            return self.jobs
         if not event.task_id:
             return True
         return (
