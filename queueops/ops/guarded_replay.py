@@ -125,8 +125,9 @@ def replay_guarded(
     run: _Run | None = None
     try:
         with broker.store() as store:
-            if state is None:
-                state = State(store.now_ms(), canary)
+            state = state or State(store.now_ms(), canary)
+            if not state.count:
+                state.canaries = canary  # it begins, or begins anew after a verdict
             until = datetime.fromtimestamp((state.until_ms + 1) / 1000, UTC)
             entry = audit.record(actor, "replay", "letters that match", told)
             letters = matching.parked().died_before(until)
@@ -175,26 +176,27 @@ class _Run:
     def guard(
         self, rate: float, stop_share: float, min_ended: int, wait_seconds: float, ends: float
     ) -> Verdict:
+        """Replay until there is a verdict; args as for `replay_guarded`, `ends` by the monotonic clock."""
         verdict = self._canaries(stop_share, wait_seconds, ends)
         if verdict is not None:
             return verdict
+        state, looked = self.state, -math.inf
         size = max(1, min(_BATCH, round(min(rate, _BATCH))))
-        looked, next_at = -math.inf, time.monotonic()
         while not self.is_over:
-            now = time.monotonic()
-            if now - looked >= POLL_SECONDS:
+            if time.monotonic() - looked >= POLL_SECONDS:
                 self._look()
-                looked = now
-                ended = self.state.succeeded + self.state.failed
-                if ended >= min_ended and self.state.failed / ended > stop_share:
+                looked = time.monotonic()
+                ended = state.succeeded + state.failed
+                if ended >= min_ended and state.failed / ended > stop_share:
                     return Verdict.FAILURES
-            if now > ends:
+            wait = (state.next_ms - self.store.now_ms()) / 1000
+            if wait <= 0:
+                count = self._publish(size)
+                state.next_ms = self.store.now_ms() + round(1000 * count / rate)
+            if not self.is_over and time.monotonic() > ends:
                 return Verdict.TIME
-            if now < next_at:
-                time.sleep(min(next_at - now, POLL_SECONDS))
-                continue
-            count = self._publish(size)
-            next_at = max(next_at, now - 1) + count / rate
+            if wait > 0:
+                time.sleep(min(wait, POLL_SECONDS))
         self._look()
         return Verdict.FINISHED
 
@@ -207,11 +209,9 @@ class _Run:
             state.wait_until_ms = self.store.now_ms() + round(wait_seconds * 1000)
         while True:
             self._look()
-            bad = state.canary_failed + state.canary_cancelled
-            out = sum(state.watched.values())
-            if bad and bad > stop_share * (bad + out + state.canary_succeeded):
+            if state.canaries_lost > stop_share * state.canaries_judged:
                 return Verdict.CANARY_FAILED
-            if not out:
+            if not state.canaries_out:
                 return None
             if self.store.now_ms() > state.wait_until_ms:
                 return Verdict.CANARY_WAITS
@@ -286,10 +286,9 @@ class _Run:
     def _why(self, verdict: Verdict) -> str:
         state = self.state
         if verdict is Verdict.CANARY_FAILED:
-            bad, out = state.canary_failed + state.canary_cancelled, sum(state.watched.values())
-            return f"{bad} of {bad + out + state.canary_succeeded} canaries did not succeed."
+            return f"{state.canaries_lost} of {state.canaries_judged} canaries did not succeed."
         if verdict is Verdict.CANARY_WAITS:
-            return f"{sum(state.watched.values())} canaries have not ended in time."
+            return f"{state.canaries_out} canaries have not ended in time."
         if verdict is Verdict.FAILURES:
             return f"{state.failed:,} of {state.succeeded + state.failed:,} jobs that ended died again."
         return "The time for this call is over." if verdict is Verdict.TIME else ""

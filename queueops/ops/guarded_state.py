@@ -29,6 +29,7 @@ class State:
             for ever. The broker's time.
         canaries: letters that are replayed first and are still to be published.
         wait_until_ms: when the canaries must have ended; 0 as long as they are not all published.
+        next_ms: when the rate lets the next letters go.
         count, succeeded, failed, cancelled: letters replayed, and what became of them.
         canary_succeeded, canary_failed: the same of the canaries.
         watched: replayed letters that have not ended, by number, with whether each is a canary.
@@ -38,6 +39,7 @@ class State:
     canaries: int
     at: str = ""
     wait_until_ms: int = 0
+    next_ms: int = 0
     count: int = 0
     succeeded: int = 0
     failed: int = 0
@@ -48,9 +50,19 @@ class State:
     watched: dict[int, bool] = field(default_factory=dict)
 
     @property
-    def canaries_out(self) -> bool:
-        """Whether canaries have not ended yet."""
-        return any(self.watched.values())
+    def canaries_out(self) -> int:
+        """Canaries that have not ended."""
+        return sum(self.watched.values())
+
+    @property
+    def canaries_lost(self) -> int:
+        """Canaries that ended and did not succeed."""
+        return self.canary_failed + self.canary_cancelled
+
+    @property
+    def canaries_judged(self) -> int:
+        """All canaries that were published."""
+        return self.canaries_lost + self.canaries_out + self.canary_succeeded
 
     def write(self, *, judged: bool = False) -> str:
         """The text that `read` takes.
@@ -75,8 +87,10 @@ class State:
             InvalidCursor: another text.
         """
         try:
-            packed = urlsafe_b64decode(text.encode())
-            given = json.loads(zlib.decompressobj().decompress(packed, _LARGEST))
+            unpacking = zlib.decompressobj()
+            given = json.loads(unpacking.decompress(urlsafe_b64decode(text.encode()), _LARGEST))
+            if not unpacking.eof:
+                raise InvalidCursor()
             watched = {int(letter): bool(canary) for letter, canary in given.pop("watched").items()}
             if set(given) != {one.name for one in fields(cls)} - {"watched"}:
                 raise InvalidCursor()
