@@ -15,6 +15,8 @@ if not os.environ.get("FLOWER_BASIC_AUTH") and not settings.DEBUG:
 
 if os.environ.get("FLOWER_BASIC_AUTH"):
     basic_auth = os.environ["FLOWER_BASIC_AUTH"].split(",")
+    if not all(all(login.partition(":")[::2]) for login in basic_auth):
+        raise SystemExit("FLOWER_BASIC_AUTH is user:password, several with commas; none of them empty.")
 address = os.environ.get("FLOWER_ADDRESS", "127.0.0.1")
 port = int(os.environ.get("FLOWER_PORT") or 5555)
 

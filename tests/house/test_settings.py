@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from config.broker import translate
 
 from .support import environment, python
@@ -33,6 +35,17 @@ def test_flower_without_a_login_does_not_start(tmp_path: Path) -> None:
 
     assert result.returncode != 0
     assert "Flower needs a login" in result.stderr
+
+
+@pytest.mark.parametrize("login", ["admin", "admin:", ":secret", "admin:secret,"])
+def test_flower_with_half_a_login_does_not_start(tmp_path: Path, login: str) -> None:
+    result = python(
+        *("-m", "celery", "-A", "config", "flower"),
+        env=environment(SECRET_KEY="x", DEBUG="true", FLOWER_BASIC_AUTH=login, QUEUEOPS_VAR=str(tmp_path)),
+    )
+
+    assert result.returncode != 0
+    assert "FLOWER_BASIC_AUTH is user:password" in result.stderr
 
 
 def test_the_deployment_checks_of_django_find_nothing_when_https_is_on(tmp_path: Path) -> None:
