@@ -123,10 +123,13 @@ def empty() -> None:
     """Delete all rows that a test may have written."""
     from django.contrib.auth.models import User
     from django.contrib.sessions.models import Session
+    from django_celery_beat.models import PeriodicTask
+    from django_celery_results.models import TaskResult
 
     from queueops.models import ApiToken, AuditEntry, DeadLetter, OrgLimit, OutboxEntry, Resource
 
-    for model in (DeadLetter, OrgLimit, OutboxEntry, Resource, AuditEntry, ApiToken, Session, User):
+    ours = (DeadLetter, OrgLimit, OutboxEntry, Resource, AuditEntry, ApiToken)
+    for model in (*ours, Session, User, PeriodicTask, TaskResult):
         model._default_manager.all().delete()
 
 
