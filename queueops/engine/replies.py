@@ -158,7 +158,7 @@ def org_snapshot(queue: str, org: str, reply: list[bytes], now_ms: bytes = b"") 
     )
 
 
-def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int) -> WorkerInfo:
+def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int, now_ms: int) -> WorkerInfo:
     """Return a worker from its registration."""
     return WorkerInfo(
         holder,
@@ -179,6 +179,7 @@ def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int) -
         info.get("quiet", False),
         info.get("stopping", False),
         tuple(info["bounds"]) if info.get("bounds") else None,
+        expires_ms <= now_ms,
     )
 
 

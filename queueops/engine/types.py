@@ -178,7 +178,8 @@ class WorkerInfo:
     ``node``: its name in Celery. ``pool``: as ``celery worker --pool`` calls it. ``memory_bytes``: resident,
     of the main process and its children; ``None`` where nobody could say. ``processed``: jobs that ended in
     it.
-    ``bounds``: least and most slots that its autoscaler was given, ``None`` without one.
+    ``bounds``: least and most slots that its autoscaler was given, ``None`` without one. ``lapsed``: it has
+    not renewed in time; it is gone, and nobody has struck it off yet.
     """
 
     holder: str
@@ -199,6 +200,12 @@ class WorkerInfo:
     quiet: bool = False
     stopping: bool = False
     bounds: tuple[int, int] | None = None
+    lapsed: bool = False
+
+    @property
+    def offers(self) -> int:
+        """Slots that its queues can count on."""
+        return 0 if self.lapsed else self.slots
 
 
 @dataclass(frozen=True, slots=True)

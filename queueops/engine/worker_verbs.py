@@ -23,14 +23,15 @@ class WorkerVerbs(Verbs):
         pipeline = self.client.pipeline(transaction=False)
         pipeline.hgetall(self.key("workers"))
         pipeline.zrange(self.key("holders"), 0, -1, withscores=True)
-        registered, holders = pipeline.execute()
+        pipeline.time()
+        registered, holders, (seconds, _) = pipeline.execute()
         found = sorted(replies.texts(registered).items())
         expiries = {name.decode(): int(ms) for name, ms in holders}
         for holder, _ in found if leases else ():
             pipeline.hlen(self.key("held", holder=holder))
         numbers = pipeline.execute() if leases and found else [0] * len(found)
         return [
-            replies.worker(holder, json.loads(info), expiries.get(holder, 0), number)
+            replies.worker(holder, json.loads(info), expiries.get(holder, 0), number, int(seconds) * 1000)
             for (holder, info), number in zip(found, numbers, strict=True)
         ]
 

@@ -174,7 +174,7 @@ class Keeper:
             if not store.client.set(lock, self._holder.name, nx=True, px=every_ms):
                 old = noted is None or now_ms - noted.at_ms > STEPS_KEPT * every_ms + LOOK_SECONDS * 1000
                 return None if old else noted
-            slots = sum(one.size for one in workers if queue in one.queues and one.slots)
+            slots = sum(one.size for one in workers if queue in one.queues and one.offers)
             wanted = next_step(store, queue, rule, slots, now_ms)
             store.note_scale(wanted)
         except OutOfMemoryError:

@@ -39,7 +39,7 @@ def _divided(
     wanted: Scale, workers: Sequence[WorkerInfo], room: dict[str, tuple[int, int | None]]
 ) -> dict[str, int]:
     # A worker that is quiet or ends offers nothing: its part is the others'.
-    live = [one for one in workers if wanted.queue in one.queues and one.slots]
+    live = [one for one in workers if wanted.queue in one.queues and one.offers]
     return shares(
         wanted.count, (Share(one.holder, *room.get(one.holder, (one.size, one.size))) for one in live)
     )

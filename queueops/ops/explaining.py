@@ -100,7 +100,7 @@ def explained(store: Store, task_id: str) -> Explanation | None:
         ring_size=job.ring_size,
         gates=job.gates,
         blocked_on=store.fates(job.blocked_on[:_PARENTS]),
-        workers=tuple(one for one in store.workers() if job.queue in one.queues and one.slots),
+        workers=tuple(one for one in store.workers() if job.queue in one.queues and one.offers),
         overdue_seconds=job.overdue_ms / 1000,
         estimate=estimate(job),
         snapshot=job,

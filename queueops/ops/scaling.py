@@ -75,7 +75,7 @@ def wanted(actor: Actor, queue: str | None = None) -> list[Wanted]:
 
 def _wanted(store: Store, queue: str, found: Sequence[WorkerInfo], held: Scale | None, now_ms: int) -> Wanted:
     rule = config().queue(queue).autoscale
-    live = [one for one in found if queue in one.queues and one.slots]
+    live = [one for one in found if queue in one.queues and one.offers]
     now = sum(one.slots for one in live)
     follows = any(one.bounds for one in live)
     if held is not None:
@@ -108,7 +108,7 @@ def scale(actor: Actor, queue: str, count: int, *, until: datetime | None = None
     if count < 1:
         raise LimitInvalid(f"A queue has at least 1 slot, not {count}; to stop its jobs pause the queue.")
     with broker.store() as store:
-        live = [one for one in workers.serving(store, queue) if one.slots]
+        live = [one for one in workers.serving(store, queue) if one.offers]
         now_ms = store.now_ms()
         until_ms = milliseconds(until)
         if until_ms and until_ms <= now_ms:

@@ -107,7 +107,8 @@ def listed(actor: Actor, queue: str | None = None, *, current: int = 5) -> list[
 
 def serving(store: Store, queue: str | None) -> list[WorkerInfo]:
     """The registered workers of a queue, or all. Raises UnknownQueue as `listed`."""
-    found = store.workers()
+    # One that has lapsed is gone, though it stays registered where no other worker strikes it off.
+    found = [one for one in store.workers() if not one.lapsed]
     if queue is None:
         return found
     those = [one for one in found if queue in one.queues]

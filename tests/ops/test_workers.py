@@ -78,6 +78,16 @@ def test_what_is_listed_of_a_worker(app: Celery, store: Store) -> None:
         workers.listed(ME, "nowhere")
 
 
+def test_a_worker_that_is_gone_is_not_listed_though_nobody_has_struck_it_off(
+    app: Celery, store: Store
+) -> None:
+    register(store, 1)
+    store.client.zadd(store.key("holders"), {"host-1:1:x": store.now_ms() - 5_000})
+    assert [one.lapsed for one in store.workers()] == [True]
+    assert workers.listed(ME) == []
+    assert scaling.wanted(ME, "bulk")[0].workers_now == 0
+
+
 def test_fifty_busy_workers_are_listed_by_a_few_requests(app: Celery, store: Store) -> None:
     for number in range(50):
         register(store, number)
