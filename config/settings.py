@@ -42,6 +42,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_results",
     "django_celery_beat",
+    # For the scripts of the API's page: without it they come from a CDN.
+    "ninja",
     "queueops",
     "tasks",
 ]

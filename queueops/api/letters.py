@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from django.http import FileResponse
 from ninja import Query
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from queueops.api.auth import Request
 from queueops.api.fields import INTEGRAL, Body, Flag, IdPath, Ids, MaybeName, Moment, NameFilter, Text
@@ -47,6 +48,12 @@ class LettersChosen(LetterFilters):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     letters: Ids | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> LettersChosen:
+        if not self.model_fields_set:
+            raise PydanticCustomError("empty", 'Say which letters; {"status": "parked"} is all')
+        return self
 
     def matching(self) -> tuple[Any, dict[str, Any]]:
         """The letters, and what was asked for in words."""
