@@ -35,10 +35,11 @@ _TEXTS = (
     "lease_token",
 )
 _NUMBERS = ("attempt_count", "deliveries", "run_ms", "replay_number")
+_MOST = {"run_ms": 2**53}
 _TIMES = ("first_enqueued_at", "died_at", "closed_at")
 _DOCUMENTS: Mapping[str, type[Any]] = {"args": list, "kwargs": dict, "attempts": list}
 _FIELDS = frozenset({"format", "origin", *_TEXTS, *_NUMBERS, *_TIMES, *_DOCUMENTS})
-_NEEDED = ("queue", "message", "reason", "fingerprint", "died_at", "lease_token")
+_NEEDED = ("queue", "org", "message", "reason", "fingerprint", "died_at", "lease_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _letter(line: str | bytes) -> tuple[DeadLetter, str | None]:
         raise ValueError("It is not a JSON object.")
     if document.get("format") != FORMAT:
         raise ValueError(f"Its format is {document.get('format')!r}, not {FORMAT!r}.")
-    if missing := [name for name in _NEEDED if not document.get(name)]:
+    if missing := [name for name in _NEEDED if document.get(name) is None]:
         raise ValueError(f"It has no {', '.join(missing)}.")
     if unknown := sorted(set(document) - _FIELDS):
         raise ValueError(f"Nobody knows its {', '.join(unknown)[:200]}.")
@@ -220,8 +221,9 @@ def _values(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 raise ValueError(f"{name} is not a text that a database takes.")
             yield name, value
         elif name in _NUMBERS:
-            if type(value) is not int or value < 0:
-                raise ValueError(f"{name} is not a number.")
+            # As the collector bounds them: what SQLite takes is more than what PostgreSQL does.
+            if type(value) is not int or storable.whole(value, most=_MOST.get(name, 2**31 - 1)) != value:
+                raise ValueError(f"{name} is not a number that a database takes.")
             yield name, value
         elif name in _TIMES:
             yield name, _moment(name, value)
@@ -244,8 +246,10 @@ def _moment(name: str, value: Any) -> datetime | None:
 
 
 def _check(letter: DeadLetter) -> None:
-    # Lengths, numbers and choices, as the columns have them.
-    letter.clean_fields(exclude=["origin", "id"])
+    if not letter.lease_token:
+        raise ValueError("Its lease_token is empty.")
+    # Lengths and numbers, as the columns have them. What nobody could read may have no name, nor a message.
+    letter.clean_fields(exclude=["origin", "id", *(name for name in _TEXTS if not getattr(letter, name))])
     if letter.status not in set(LetterStatus) or letter.reason not in set(Reason):
         raise ValueError("Its status or its reason is not known.")
     if letter.message_encoding not in ("", "base64"):

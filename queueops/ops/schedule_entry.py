@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 
 from celery import schedules
 from celery.beat import _evaluate_entry_args, _evaluate_entry_kwargs
+from celery.exceptions import ImproperlyConfigured
 from django.db.models import F, Q
 from django_celery_beat.clockedschedule import clocked
 from django_celery_beat.models import PeriodicTask
@@ -24,10 +25,20 @@ from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.cron import Cron
 from queueops.middleware.draft import Draft, draft
 
-__all__ = ["OPTIONS", "ScheduledEntry", "in_words", "own_options", "upcoming", "with_own_options"]
+__all__ = [
+    "OPTIONS",
+    "UNREADABLE",
+    "ScheduledEntry",
+    "in_words",
+    "own_options",
+    "upcoming",
+    "with_own_options",
+]
 
 #: Options of a job that stand in an entry's headers.
 OPTIONS = ("org", "resource")
+#: What the schedule of a row raises that names no time, as the 30th of February, or the sun without `ephem`.
+UNREADABLE = (ValueError, ImproperlyConfigured)
 _NAMESPACE = UUID("2b7c0f3e-6c0d-4a58-9f0e-5d1c6a3b8e41")
 
 
@@ -185,7 +196,10 @@ def upcoming(model: PeriodicTask, now: datetime) -> datetime | None:
     """The next time of a row, or the one that is due and was not sent; None where no time comes."""
     if model.scheduler is None or (model.expires is not None and now >= model.expires):
         return None
-    entry = _Looked(model)
+    try:
+        entry = _Looked(model)
+    except UNREADABLE:
+        return None
     due, later = entry.due(now)
     if due is not None:
         return due

@@ -20,7 +20,7 @@ from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.values import NAME
 from queueops.errors import InvalidOrg, InvalidResource, ScheduleRefused, UnknownQueue
 from queueops.ops.registry import known_task
-from queueops.ops.schedule_entry import with_own_options
+from queueops.ops.schedule_entry import UNREADABLE, with_own_options
 
 __all__ = ["made"]
 
@@ -120,6 +120,10 @@ def _crontab(text: str, zone: str) -> CrontabSchedule:
         **spec, timezone=found
     )
     row.full_clean(exclude=["timezone"])
+    try:
+        _ = row.schedule
+    except UNREADABLE as error:
+        raise ScheduleRefused(f"The crontab {text!r} names no time: {error}") from None
     row.save()
     return row
 

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db.models import Q
 from django.utils import timezone
 
-from queueops.errors import MissingExtra, UnknownSchedule
+from queueops.errors import MissingExtra, ScheduleRefused, UnknownSchedule
 from queueops.middleware.draft import put
 from queueops.ops import audit, permissions
 from queueops.ops.masking import mask
@@ -191,13 +191,16 @@ def run_now(actor: Actor, schedules: Iterable[int | str]) -> list[str]:
         PermissionDenied: the actor may not operate schedules.
         MissingExtra: django-celery-beat is not installed.
         UnknownSchedule: one of them is not known; nothing was sent.
-        PublishError: a schedule is refused; those before it were sent.
+        ScheduleRefused, PublishError: a schedule is refused; those before it were sent.
         BrokerUnavailable: the broker does not answer.
     """
     actor.require(permissions.OPERATE_SCHEDULE)
-    now, sent = datetime.now(UTC), []
+    now, sent, beat = datetime.now(UTC), [], _beat()
     for model in _models(schedules):
-        entry = _beat().ScheduledEntry(model, app=current_app._get_current_object())
+        try:
+            entry = beat.ScheduledEntry(model, app=current_app._get_current_object())
+        except beat.UNREADABLE as error:
+            raise ScheduleRefused(f"Schedule {model.name} cannot be read: {error}") from error
         drafted = entry.draft(now, kind="by hand")
         put(drafted)
         audit.record(actor, "run_now", f"schedule {model.name}", {"task_id": drafted.job.task_id}, 1)
