@@ -13,6 +13,9 @@ from tests.support.stack import Stack
 RULE: dict[str, Any] = {"up_at": 5, "up_by": 2, "max": 5, "down_at": 2, "down_by": 1, "min": 1, "every": 0.5}
 
 
+SLOW = pytest.mark.slow
+
+
 def settings(**changes: Any) -> dict[str, Any]:
     """QUEUEOPS with a rule for the standard queue."""
     return {"QUEUES": {"standard": {"autoscale": {**RULE, **changes}}}}
@@ -32,7 +35,9 @@ def put(stack: Stack, count: int, *, seconds: float = 0.0) -> None:
         store.set_scale(Scale("standard", count, until_ms, now_ms, "maria", ""))
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "gevent"])
+@pytest.mark.parametrize(
+    "pool", ["prefork", pytest.param("threads", marks=SLOW), pytest.param("gevent", marks=SLOW)]
+)
 def test_slots_follow_the_backlog_within_the_bounds(stack: Stack, pool: str) -> None:
     worker = stack.worker(pool=pool, concurrency=1, autoscale="4,2", settings=settings())
     eventually(lambda: sizes(stack) == [2], within=20, what="it begins with the least")
@@ -49,6 +54,7 @@ def test_slots_follow_the_backlog_within_the_bounds(stack: Stack, pool: str) -> 
     assert stack.snapshot().totals["lost"] == 0
 
 
+@pytest.mark.slow
 def test_two_workers_divide_what_the_rule_wants(stack: Stack) -> None:
     stack.worker(pool="threads", autoscale="4,1", settings=settings())
     stack.worker(pool="threads", autoscale="4,1", settings=settings())
@@ -69,7 +75,7 @@ def test_what_a_person_sets_holds_until_its_end(stack: Stack) -> None:
     eventually(lambda: sizes(stack) == [5, 4], within=20, what="nine, beyond the bounds and without backlog")
     put(stack, 4)
     eventually(lambda: sizes(stack) == [2, 2], within=20, what="the later setting")
-    put(stack, 8, seconds=8)
+    put(stack, 8, seconds=7)
     eventually(lambda: sizes(stack) == [4, 4], within=20)
     # The rule wants less than the worker with an autoscaler had before; the other one has its own number.
     eventually(lambda: sizes(stack) == [2, 1], within=40, what="what they had before")
@@ -80,6 +86,7 @@ def test_what_a_person_sets_holds_until_its_end(stack: Stack) -> None:
     eventually(lambda: sizes(stack) == [2, 1], within=40, what="what they had before")
 
 
+@pytest.mark.slow
 def test_the_slots_of_a_quiet_worker_are_the_others(stack: Stack) -> None:
     quiet = stack.worker(pool="threads", concurrency=2)
     stack.worker(pool="threads", concurrency=2)
@@ -95,6 +102,7 @@ def test_the_slots_of_a_quiet_worker_are_the_others(stack: Stack) -> None:
     eventually(lambda: sizes(stack) == [6, 3], within=20, what="six on the one that takes jobs")
 
 
+@pytest.mark.slow
 def test_a_worker_can_be_scaled_by_the_commands_that_celery_knows(stack: Stack) -> None:
     worker = stack.worker(pool="threads", concurrency=2)
     control, here = stack.app.control, {"destination": [worker.hostname], "reply": True, "timeout": 3}

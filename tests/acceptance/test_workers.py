@@ -12,7 +12,9 @@ from tests.support.polling import eventually, stays
 from tests.support.stack import Stack
 from tests.support.worker import Worker
 
-POOLS = ["prefork", "threads", "gevent", "solo"]
+#: Each start of a worker takes its time, so a default run tries the pools that differ most.
+FIRST = ["prefork", "threads"]
+POOLS = [*FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in ("gevent", "solo"))]
 
 
 def ask(stack: Stack, worker: Worker, command: str, **arguments: Any) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def test_a_quiet_worker_takes_no_new_job_until_it_is_told(stack: Stack, pool: st
         assert ask(stack, worker, worker_control.QUIET, on=True) == {"word": "quiet"}
     eventually(lambda: stack.snapshot().ready == len(ahead), within=10, what="they are back in their lane")
     stack.ledger.open("door")
-    stays(lambda: not stack.ledger.ended() & set(ahead), during=2, what="none of them runs")
+    stays(lambda: not stack.ledger.ended() & set(ahead), during=1.5, what="none of them runs")
     eventually(lambda: stack.snapshot().leased == 0, within=10, what="the running job has ended")
     seen = info(stack, worker)
     assert (seen.quiet, seen.slots, seen.size, seen.pool) == (True, 0, 1, pool)
@@ -64,6 +66,20 @@ def test_a_quiet_worker_takes_no_new_job_until_it_is_told(stack: Stack, pool: st
     stack.wait_empty()
     eventually(lambda: info(stack, worker).slots == 1, within=10)
     assert stack.snapshot().totals["lost"] == 0
+
+
+def test_a_worker_stays_quiet_over_a_reconnect(stack: Stack) -> None:
+    proxy = stack.proxy()
+    worker = stack.worker(pool="prefork", concurrency=1, broker_url=proxy.broker_url)
+    assert ask(stack, worker, worker_control.QUIET, on=True) == {"word": "quiet"}
+    proxy.cut()
+    stack.enqueue("run", "job")
+    assert ask(stack, worker, worker_control.QUIET, on=True) == {"word": "unchanged"}
+    stays(lambda: not stack.ledger.count(), during=2, what="it has not run")
+    assert info(stack, worker).quiet
+    assert ask(stack, worker, worker_control.QUIET, on=False) == {"word": "unquiet"}
+    stack.wait_ended("job")
+    stack.wait_empty()
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -111,13 +127,14 @@ def test_the_children_of_a_prefork_worker_are_replaced_after_their_jobs(stack: S
     stack.ledger.assert_each_ran_once(["running", *jobs])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["threads", "gevent", "solo"])
 def test_a_pool_without_children_says_so(stack: Stack, pool: str) -> None:
     worker = stack.worker(pool=pool, concurrency=1)
     assert ask(stack, worker, worker_control.RESTART) == {"word": "cannot", "children": 0}
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "gevent"])
+@pytest.mark.parametrize("pool", [*FIRST, pytest.param("gevent", marks=pytest.mark.slow)])
 def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str) -> None:
     worker = stack.worker(pool=pool, concurrency=1, env={"QUEUEOPS_PREFETCH": "0"})
     for n in range(6):
@@ -145,6 +162,7 @@ def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str
     stack.ledger.assert_each_ran_once([f"{name}-{n}" for name in ("first", "second") for n in range(6)])
 
 
+@pytest.mark.slow
 def test_a_solo_worker_says_that_it_has_one_slot(stack: Stack) -> None:
     worker = stack.worker(pool="solo", concurrency=1)
     assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: 4}) == {
@@ -153,14 +171,14 @@ def test_a_solo_worker_says_that_it_has_one_slot(stack: Stack) -> None:
     }
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.slow)])
 def test_no_job_is_lost_or_run_twice_while_slots_come_and_go(stack: Stack, pool: str) -> None:
     worker = stack.worker(pool=pool, concurrency=4)
-    jobs = [f"job-{n}" for n in range(1200)]
-    for job in jobs[:600]:
+    jobs = [f"job-{n}" for n in range(800)]
+    for job in jobs[:200]:
         stack.enqueue("run", job, 0.005)
     for at, slots in enumerate((1, 5, 2, 6, 1, 3)):
-        for job in jobs[600 + 100 * at : 700 + 100 * at]:
+        for job in jobs[200 + 100 * at : 300 + 100 * at]:
             stack.enqueue("run", job, 0.005)
         assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: slots})["slots"] == slots
     stack.wait_ended(*jobs, within=60)
