@@ -22,25 +22,15 @@ __all__ = ["overview"]
 
 def _overview(request: HttpRequest, actor: Actor) -> Page:
     found = status.status(actor)
-    series = {one.queue: points(stats.throughput(one.queue)) for one in found.queues}
+    series = {queue: points(line) for queue, line in stats.throughput_by_queue().items()}
     context = {
         "overview": found,
         "total": found.total,
-        "rows": [(one, series[one.queue]) for one in found.queues],
-        "series": _sum(list(series.values())),
+        "rows": [(one, series.get(one.queue, {"succeeded": []})) for one in found.queues],
+        "series": series[""],
         "now": {"at": found.at.timestamp(), "waiting": found.total.queued, "running": found.total.running},
     }
     return Page("overview.html", "Queues", context, "overview")
-
-
-def _sum(series: list[dict[str, list[Any]]]) -> dict[str, list[Any]]:
-    if not series:
-        return {"at": [], "succeeded": [], "failed": []}
-    summed = {
-        name: [sum(counts) for counts in zip(*(one[name] for one in series), strict=True)]
-        for name in ("succeeded", "failed")
-    }
-    return {"at": series[0]["at"], **summed}
 
 
 overview = page(_overview)

@@ -140,16 +140,17 @@ def _part(request: HttpRequest) -> bool:
 
 def _drawn(request: HttpRequest, actor: Actor, made: Page) -> HttpResponse:
     here = request.get_full_path()
-    context = {**made.context, "actor": actor, "page": made, "here": here}
+    template = f"queueops/dashboard/{made.template}"
+    own = {"actor": actor, "page": made, "here": here, "body_template": template, "asked": {}}
+    context = {**made.context, **own}
     if _part(request):
-        answer = render(request, f"queueops/dashboard/{made.template}", context, status=made.status)
+        answer = render(request, "queueops/dashboard/part.html", context, status=made.status)
     else:
         context |= {
             **admin.site.each_context(request),
             "title": made.title,
             "is_nav_sidebar_enabled": False,
             "sections": sections(actor),
-            "body_template": f"queueops/dashboard/{made.template}",
             "stream": _stream(request, actor, made),
             "triggers": _triggers(made),
         }
@@ -170,4 +171,4 @@ def _stream(request: HttpRequest, actor: Actor, made: Page) -> str:
 def _triggers(made: Page) -> str:
     """After which events the page is asked for again."""
     kinds = ("snapshot", *(_OF_A_JOB if "task_id" in made.follows else ()))
-    return ", ".join(f"sse:{kind} throttle:1s" for kind in kinds)
+    return ", ".join(f"sse:{kind} throttle:3s" for kind in kinds)

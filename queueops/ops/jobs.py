@@ -9,6 +9,7 @@ from time import monotonic
 from celery import current_app
 
 from queueops.engine.job_types import JobRow
+from queueops.engine.job_verbs import PAGE
 from queueops.engine.store import Store
 from queueops.errors import UnknownJob
 from queueops.middleware.control import cancel_one
@@ -128,8 +129,12 @@ def listed(
         BrokerUnavailable: the broker does not answer.
     """
     actor.require(permissions.VIEW_JOBS)
+    # Where every job matches, no more are looked at than are shown.
+    look_at = PAGE if queue or state or org or task else min(max(1, limit), PAGE)
     with broker.store() as store:
-        rows, cursor = _walk(store, after, limit, seconds, queue=queue, state=state, org=org, task=task)
+        rows, cursor = _walk(
+            store, after, limit, seconds, look_at, queue=queue, state=state, org=org, task=task
+        )
         return Listing(tuple(rows), None if cursor == "0" else cursor, store.now_ms())
 
 
@@ -153,6 +158,7 @@ def _walk(
     cursor: str,
     limit: int,
     seconds: float,
+    look_at: int = PAGE,
     *,
     queue: str = "",
     state: str = "",
@@ -163,7 +169,9 @@ def _walk(
     found: dict[str, JobRow] = {}  # a hash that is being rehashed may show an entry twice
     ends = monotonic() + seconds
     while True:
-        rows, cursor = store.job_page(cursor, queue=queue, state=state, org=org, task=task, overdue=overdue)
+        rows, cursor = store.job_page(
+            cursor, queue=queue, state=state, org=org, task=task, overdue=overdue, look_at=look_at
+        )
         found |= {row.task_id: row for row in rows}
         if cursor == "0" or len(found) >= limit or monotonic() > ends:
             return list(found.values()), cursor

@@ -30,6 +30,7 @@ __all__ = [
     "slow_jobs",
     "summary",
     "throughput",
+    "throughput_by_queue",
 ]
 
 
@@ -155,6 +156,21 @@ def throughput(
         found = store.histories(names, minutes=minutes, hours=hours)
     seconds = 60 if hours is None else 3600
     return [_point(combined(buckets), seconds) for buckets in zip(*found, strict=True)]
+
+
+def throughput_by_queue(*, minutes: int = 60) -> dict[str, list[Point]]:
+    """Return a point a minute for each queue that is known, oldest first, and their sum under "".
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    with broker.store() as store:
+        names = _queues(store, None)
+        found = dict(
+            zip(names, store.histories([(name, "") for name in names], minutes=minutes), strict=True)
+        )
+    found[""] = [combined(buckets) for buckets in zip(*found.values(), strict=True)]
+    return {name: [_point(bucket, 60) for bucket in buckets] for name, buckets in found.items()}
 
 
 def error_summary(queue: str | None = None, *, hours: int = 1) -> list[ErrorGroup]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -27,7 +28,7 @@ register.simple_tag(pill, name="pill")
 def act(
     context: RequestContext, button: str, label: str = "", look: str = "", **target: Any
 ) -> dict[str, Any]:
-    """The button of an action on `target`, with its form; nothing for who may not.
+    """The button of an action on `target`; nothing for who may not. `asked` draws what it asks, once a page.
 
     Args:
         button: the action's name.
@@ -35,17 +36,30 @@ def act(
         look: "plain" for one that does not call for attention.
     """
     action = ACTIONS[button]
-    actor = context["actor"]
-    if not actor.may(action.permission):
+    if not context["actor"].may(action.permission):
         return {"action": None}
+    if action.asks:
+        # A list has a button in each row: a form in each would take longer to draw than all the rest.
+        context["asked"][button] = action
     told = "-".join([button, *(str(value) for value in target.values())])
-    key = re.sub(r"[^A-Za-z0-9_-]", "-", told)
     return {
         "action": action,
         "label": label or action.label,
         "look": look,
-        "key": key,
-        "form": action.form(initial=target, auto_id=f"{key}-%s"),
+        "key": re.sub(r"[^A-Za-z0-9_-]", "-", told),
+        "target": target,
+        "values": json.dumps(target),
+        "here": context["here"],
+        "csrf_token": context.get("csrf_token"),
+    }
+
+
+@register.inclusion_tag("queueops/dashboard/parts/asked.html", takes_context=True)
+def asked(context: RequestContext) -> dict[str, Any]:
+    """What the buttons of this page ask before anything is done: a form for each action."""
+    actions = context["asked"].values()
+    return {
+        "asked": [(action, action.form(auto_id=f"{action.name}-%s")) for action in actions],
         "here": context["here"],
         "csrf_token": context.get("csrf_token"),
     }

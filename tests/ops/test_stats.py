@@ -80,6 +80,9 @@ def test_throughput_by_minute_and_hour_of_a_task_a_queue_and_all(app: Celery, st
     assert sum(point.ended for point in stats.throughput(minutes=2)) == 9
     assert sum(point.ended for point in stats.throughput("bulk", minutes=2)) == 5
     assert sum(point.ended for point in stats.throughput("bulk", "shop.pay", hours=2)) == 3
+    by_queue = stats.throughput_by_queue(minutes=2)
+    assert sum(point.ended for point in by_queue[""]) == 9 and by_queue[""] == stats.throughput(minutes=2)
+    assert by_queue["bulk"] == stats.throughput("bulk", minutes=2)
     points = stats.throughput(hours=3)
     assert [point.seconds for point in points] == [3600] * 3
     assert points[-1].start <= datetime.now(UTC) < points[-1].start + timedelta(hours=1)

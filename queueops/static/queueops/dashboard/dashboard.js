@@ -2,6 +2,7 @@
 // The live pages: they follow by the event stream, or ask by themselves; charts; and small things forms need.
 (() => {
     const ASK_EVERY = 4000;      // ms between two looks without a stream
+    const UNTOLD = ["fingerprint", "letter", "id"];  // what means nothing to a person who is asked
     const SILENT_AFTER = 9000;   // ms after which a stream that says nothing is not relied on
     let heard = 0;               // when the stream last spoke
     let refreshed = Date.now();
@@ -190,6 +191,24 @@
                 form.classList.remove("qd-sent");
             });
         });
+        // A dialog serves all buttons of its kind: the one that is pressed says what it is about.
+        document.addEventListener("click", (event) => {
+            const button = event.target.closest("[data-ask]");
+            if (!button) {
+                return;
+            }
+            const dialog = document.getElementById(button.getAttribute("popovertarget"));
+            const form = dialog.querySelector("form");
+            const values = JSON.parse(button.dataset.ask);
+            form.reset();
+            Object.entries(values).forEach(([name, value]) => {
+                if (form.elements[name]) {
+                    form.elements[name].value = value;
+                }
+            });
+            dialog.querySelectorAll("[data-verb]").forEach((place) => { place.textContent = button.dataset.label; });
+            dialog.querySelector("[data-target]").textContent = Object.entries(values).filter(([name]) => !UNTOLD.includes(name)).map(([, value]) => value).filter(Boolean).join(" in ");
+        }, true);
         document.addEventListener("toggle", (event) => {
             if (event.target.matches("[popover]") && event.newState === "open") {
                 const first = event.target.querySelector("input:not([type=hidden]), select, textarea");
