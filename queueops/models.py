@@ -121,6 +121,8 @@ class DeadLetter(models.Model):
                 name="queueops_letter_fingerprint",
             ),
             models.Index(fields=["task_id"], name="queueops_letter_task_id"),
+            # Counts the letters of a queue without a look at their rows.
+            models.Index(fields=["status", "queue"], name="queueops_letter_counts"),
             models.Index(fields=["origin", "replay_number"], name="queueops_letter_line"),
         ]
 

@@ -1,218 +1,136 @@
-"""Where the jobs of a queue wait, counted place by place, and samples of them: what a look at a queue costs.
+"""Where the jobs of a queue wait, org by org.
 
-A look walks through the queue's orgs, :data:`STEP` a script, so that none holds Redis for more than a few
-milliseconds; the steps see the queue at different moments. Of the jobs themselves only a sample is read.
+A walk goes through the queue's orgs, :data:`STEP` a script, so that none holds Redis for more than a few
+milliseconds; the steps see the queue at different moments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from math import inf
+from operator import add
 from typing import Literal
 
 from queueops.engine.verbs import Verbs
 
-__all__ = ["Place", "PlaceVerbs", "Sample", "Sampled", "Standing"]
+__all__ = ["RINGS", "STEP", "WALKED", "Asked", "Place", "PlaceVerbs"]
 
 #: Entries of a ring or of the timers that one script looks at.
 STEP = 500
-#: Entries that a look walks through at most, of each ring and of the timers.
+#: Entries that a walk goes through at most, of each ring and of the timers.
 WALKED = 20_000
-#: Rings, and paused tasks, that a look walks through at most.
+#: Rings, and paused tasks, that a walk goes through at most.
 RINGS = 200
 
-Kind = Literal["lane", "scheduled", "aside", "blocked"]
+#: What a walk through the orgs asks of each lane.
+Asked = Literal["jobs", "first", "names"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Jobs that wait together.
-
-    ``kind``: ``lane`` (ready jobs of ``org`` for ``resource``), ``aside`` (ready jobs of a paused task, named
-    by ``task``), ``scheduled`` (of ``org``) or ``blocked`` (of the queue). ``gate``: what has closed a lane;
-    empty for an open one, ``resource`` where the resource holds its whole ring. ``first_ms``: rank or due
-    time of the first job.
+    """Ready jobs of an org in one lane, or (``org`` is empty) of a paused task. ``gate``: what keeps them;
+    empty for an open lane, ``resource`` where the resource keeps its whole ring.
     """
 
-    kind: Kind
     jobs: int
-    first_ms: int = 0
-    org: str = ""
-    resource: str = ""
-    task: str = ""
-    gate: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """``concurrency``: most jobs at once, as set. ``ramp_until_ms``: until when the queue opens gradually, 0:
-    it does not. ``workers``: processes that serve it.
-    """
-
-    concurrency: int | None
-    ramp_until_ms: int
-    workers: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """What the head line of a waiting job says. ``at_ms``: its rank or its due time."""
-
-    at_ms: float
-    patience_ms: int
-    deadline_ms: int
-    first_ms: int
-    attempt: int
     org: str
-    task_id: str
-
-    @property
-    def ready_since_ms(self) -> float:
-        """Since when it is ready; a deadline may have pulled its rank forward."""
-        return max(self.at_ms - self.patience_ms, self.first_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Some jobs of ``total``, at equal distances; ``exact`` when they are all of them."""
-
-    total: int
-    jobs: tuple[Sampled, ...]
-
-    @property
-    def exact(self) -> bool:
-        """Whether no job was left out."""
-        return len(self.jobs) >= self.total
-
-    def scaled(self, count: int) -> int:
-        """What ``count`` jobs of the sample stand for."""
-        return count if self.exact or not self.jobs else round(count * self.total / len(self.jobs))
+    gate: str
 
 
 class PlaceVerbs(Verbs):
     """Part of :class:`queueops.engine.store.Store`."""
 
-    def places(self, queue: str) -> tuple[list[Place], bool]:
-        """Return all places of the queue with jobs that wait, and whether the walk came to its end."""
-        found, out, whole = self._walk(queue, "timers")
-        rings = [name.decode() for name in self.client.zrange(self.key("rings", queue=queue), 0, RINGS - 1)]
-        gates = dict.fromkeys(rings, "") | dict.fromkeys(out[:RINGS], "resource")
-        for resource, gate in gates.items():
-            places, _, all_of_it = self._walk(queue, "ring", resource, gate)
-            found, whole = found + places, whole and all_of_it
-        return found + self._by_task(queue), whole and len(rings) < RINGS and len(out) <= RINGS
+    def orgs(self, queue: str, asked: Asked = "names") -> tuple[dict[str, float], bool]:
+        """Return the orgs with jobs that wait, and whether these are all.
 
-    def _walk(
-        self, queue: str, of: str, resource: str = "", gate: str = ""
-    ) -> tuple[list[Place], list[str], bool]:
-        """Return places, resources whose ring is out, and whether these are all."""
-        found: dict[tuple[str, str, str], Place] = {}  # an org that moves meanwhile may be met twice
-        out: list[str] = []
-        for start in range(0, WALKED, STEP):
-            read, text = self._run("places", queue, of, resource, start, STEP)
-            for line in text.decode().splitlines():
-                kind, closed, name, org, jobs, first = line.split("\t")
-                if kind == "out":
-                    out.append(name)
-                else:
-                    found[kind, name, org] = Place(
-                        kind,
-                        int(jobs),
-                        int(float(first)),
-                        org,
-                        name,
-                        gate=closed or gate,
-                    )
-            if read < STEP:
-                return list(found.values()), out, True
-        return list(found.values()), out, False
-
-    def _by_task(self, queue: str) -> list[Place]:
-        tasks = (self.client.hget(self.key("gates", queue=queue), "tasks") or b"").decode().split("\t")
-        names = [task for task in tasks if task][:RINGS]
-        pipeline = self.client.pipeline(transaction=False)
-        for task in names:
-            pipeline.zcard(self.key("aside", queue=queue, task=task))
-        pipeline.zcard(self.key("blocked", queue=queue))
-        *asides, blocked = pipeline.execute()
-        found = [
-            Place("aside", jobs, task=task, gate="pause")
-            for task, jobs in zip(names, asides, strict=True)
-            if jobs
-        ]
-        return [*found, Place("blocked", blocked)] if blocked else found
-
-    def standing(self, queue: str) -> Standing:
-        """Return what the queue may run and who serves it."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hmget(self.key("gates", queue=queue), "concurrency", "ramp")
-        pipeline.hlen(self.key("slots", queue=queue))
-        (concurrency, ramp), workers = pipeline.execute()
-        ends_ms = int(ramp.split()[1]) if ramp else 0
-        return Standing(int(concurrency) if concurrency else None, ends_ms, workers)
-
-    def sample(self, queue: str, places: Sequence[Place], jobs: int) -> Sample:
-        """Return about ``jobs`` of the jobs at these places, at equal distances; all of them if they are no
-        more.
+        ``asked``: what the number of each is: its ready jobs, the lowest rank of its lanes (infinite without
+        a lane), or 0.
         """
-        args = list(_sets(places, jobs))
-        total = sum(place.jobs for place in places)
-        return Sample(total, tuple(job for _, job in self._sampled(queue, args)))
+        found: dict[str, float] = {}
+        none, merge = (inf, min) if asked == "first" else (0.0, add)
+        walk = _Walk(self, queue, asked)
+        for org, number, _ in walk:
+            before = found.get(org, none)
+            found[org] = before if number is None else merge(before, number)
+        return found, walk.whole
+
+    def places(self, queue: str) -> tuple[list[Place], bool]:
+        """Return the lanes of the queue and its paused tasks with jobs, and whether these are all."""
+        walk = _Walk(self, queue, "jobs")
+        found = [Place(int(number), org, gate) for org, number, gate in walk if number]
+        tasks = self.paused_with_jobs(queue)
+        pipeline = self.client.pipeline(transaction=False)
+        for task in tasks:
+            pipeline.zcard(self.key("aside", queue=queue, task=task))
+        asides = pipeline.execute() if tasks else []
+        return [*found, *(Place(jobs, "", "pause") for jobs in asides if jobs)], walk.whole
+
+    def spread(self, queue: str) -> tuple[int, int]:
+        """Return how many open lanes the queue has, and how many entries its timers."""
+        pipeline = self.client.pipeline(transaction=False)
+        pipeline.zcard(self.key("timers", queue=queue))
+        for resource in self.rings(queue):
+            pipeline.zcard(self.key("ring", queue=queue, resource=resource))
+        timers, *sizes = pipeline.execute()
+        return sum(sizes), timers
 
     def set_aside(self, queue: str, org: str) -> list[str]:
         """Return the task ids of the org's jobs that are in no place of its own: blocked ones, and ready ones
         of paused tasks.
         """
-        found: list[str] = []
-        for place in self._by_task(queue):
-            for start in range(0, place.jobs, STEP):
-                page = self._sampled(queue, [(place, float(start), 1.0, STEP)])
-                found += [job.task_id for _, job in page if job.org == org]
-        return found
+        places = [("blocked", ""), *(("aside", task) for task in self.paused_with_jobs(queue))]
+        return [task_id for place in places for task_id in self._strays(queue, *place, org)]
 
-    def heads(self, queue: str, places: Sequence[Place]) -> dict[Place, Sampled]:
-        """Return the first job of each of these places (some hundreds at most)."""
-        found = self._sampled(queue, [(place, 0.0, 1.0, 1) for place in places])
-        return {places[number - 1]: job for number, job in found}
+    def _strays(self, queue: str, kind: str, task: str, org: str) -> Iterator[str]:
+        start, looked_at = 0, STEP
+        while looked_at == STEP:
+            looked_at, *found = self._run("strays", queue, kind, task, start, STEP, org)
+            yield from (task_id.decode() for task_id in found)
+            start += STEP
 
-    def _sampled(
-        self, queue: str, sets: Sequence[tuple[Place, float, float, int]]
-    ) -> Iterator[tuple[int, Sampled]]:
-        args: list[str | int] = []
-        for place, first, distance, count in sets:
-            name = place.task if place.kind == "aside" else place.resource
-            args += (place.kind, name, place.org, f"{first:.6f}", f"{distance:.6f}", count)
-        text = self._run("sample", queue, *args) if args else b""
-        for line in text.decode().splitlines():
-            number, at, patience, deadline, first_ms, attempt, org, task_id = line.split("\t")
-            yield (
-                int(number),
-                Sampled(float(at), int(patience), int(deadline), int(first_ms), int(attempt), org, task_id),
-            )
+    def rings(self, queue: str, out: Sequence[str] = ()) -> list[str]:
+        """Return the resources with an open ring, and those in ``out``."""
+        found = self.client.zrange(self.key("rings", queue=queue), 0, RINGS - 1)
+        return list(dict.fromkeys([*(name.decode() for name in found), *out]))[:RINGS]
+
+    def paused_with_jobs(self, queue: str) -> list[str]:
+        """Return the paused tasks of the queue; jobs of theirs that have come to a head were put aside."""
+        tasks = self.client.hget(self.key("gates", queue=queue), "tasks") or b""
+        return [task for task in tasks.decode().split("\t") if task][:RINGS]
+
+    def orgs_step(
+        self, queue: str, of: str, resource: str, start: int, asked: Asked
+    ) -> tuple[int, list[str]]:
+        """Run one step of a walk through the orgs; return how many entries it read, and its lines."""
+        read, text = self._run("places", queue, of, resource, start, STEP, asked)
+        return read, text.decode().splitlines()
 
 
-def _sets(places: Sequence[Place], jobs: int) -> Iterator[tuple[Place, float, float, int]]:
-    """Which jobs of which place: places in a row, and a job at every so many."""
-    total = sum(place.jobs for place in places)
-    if total <= jobs:
-        yield from ((place, 0.0, 1.0, place.jobs) for place in places)
-        return
-    starts, start = [], 0
-    for place in places:
-        starts.append(start)
-        start += place.jobs
-    distance = total / jobs
-    marks = iter([(number + 0.5) * distance for number in range(jobs)])
-    at = 0
+class _Walk:
+    """Yields the orgs of a queue, lane by lane: name, what was asked for (None: it has none), gate."""
 
-    def place_of(mark: float) -> int:
-        nonlocal at
-        while at + 1 < len(starts) and starts[at + 1] <= mark:
-            at += 1
-        return at
+    def __init__(self, verbs: PlaceVerbs, queue: str, asked: Asked) -> None:
+        self._verbs, self._queue, self._asked = verbs, queue, asked
+        self._out: list[str] = []
+        self.whole = True
 
-    for index, group in groupby(marks, place_of):
-        chosen = list(group)
-        # Where one is as near as the next the script would read them together, from the first on.
-        yield places[index], chosen[0] - starts[index], max(distance, 1.000001), len(chosen)
+    def __iter__(self) -> Iterator[tuple[str, float | None, str]]:
+        yield from self._steps("timers")
+        rings = self._verbs.rings(self._queue, self._out)
+        self.whole = self.whole and len(rings) < RINGS
+        for resource in rings:
+            yield from self._steps("ring", resource, "resource" if resource in self._out else "")
+
+    def _steps(self, of: str, resource: str = "", gate: str = "") -> Iterator[tuple[str, float | None, str]]:
+        for start in range(0, WALKED, STEP):
+            read, lines = self._verbs.orgs_step(self._queue, of, resource, start, self._asked)
+            for line in lines:
+                kind, name, *told = line.split(" ")
+                if kind == "r":
+                    self._out.append(name)
+                else:
+                    yield name, float(told[0]) if told else None, told[1] if len(told) > 1 else gate
+            if read < STEP:
+                return
+        self.whole = False

@@ -19,10 +19,10 @@ from queueops.engine.gate_verbs import CONCURRENCY_LIMIT, FAIR_BY, GateVerbs
 from queueops.engine.history import HistoryVerbs
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.leading import Leading
-from queueops.engine.places import PlaceVerbs
 from queueops.engine.resource_verbs import ResourceVerbs
 from queueops.engine.rules.envelope import NewJob, pack
 from queueops.engine.slots import Slots
+from queueops.engine.survey import SurveyVerbs
 from queueops.engine.tallies import TallyVerbs
 from queueops.engine.types import (
     Claim,
@@ -36,7 +36,7 @@ from queueops.engine.verbs import STEP, at, steps
 from queueops.engine.worker_verbs import WorkerVerbs
 
 #: Orgs, or processes, that one step looks at.
-PICTURES = 100
+PICTURES = 40
 #: Dead jobs whose queue is looked up; each comes with its whole message.
 DEAD_LOOKED_AT = 50
 
@@ -49,7 +49,7 @@ class Store(
     JobVerbs,
     ResourceVerbs,
     HistoryVerbs,
-    PlaceVerbs,
+    SurveyVerbs,
     WorkerVerbs,
     EventVerbs,
     TallyVerbs,

@@ -26,7 +26,7 @@ from queueops.ops.fairness_level import Fairness
 from queueops.ops.letter_counts import open_letters
 from queueops.ops.permissions import Actor
 from queueops.ops.schedule_counts import Schedules, schedules
-from queueops.ops.waiting import Waiting
+from queueops.ops.waiting import Lots, Waiting
 
 __all__ = ["OTHER", "TOP_ORGS", "BrokerFigures", "Figures", "OrgFigures", "QueueFigures", "figures"]
 
@@ -121,8 +121,10 @@ def figures(actor: Actor) -> Figures:
         workers = [one for one in store.workers() if one.expires_ms > now_ms]
         letters = _letters(store)
         names = sorted({*config().queues, *store.queues()})
+        lots = Lots(store)
         queues = [
-            _queue(store, name, now_ms, workers, None if letters is None else letters[name]) for name in names
+            _queue(store, name, now_ms, workers, None if letters is None else letters[name], lots)
+            for name in names
         ]
         resources, resource_count = store.breakers()
         return Figures(
@@ -155,12 +157,11 @@ def _broker(store: Store) -> BrokerFigures:
 
 
 def _queue(
-    store: Store, queue: str, now_ms: int, workers: Sequence[WorkerInfo], dead: int | None
+    store: Store, queue: str, now_ms: int, workers: Sequence[WorkerInfo], dead: int | None, lots: Lots
 ) -> QueueFigures:
     settings = config().queue(queue)
     tally, snapshot, standing = store.tally(queue), store.queue_snapshot(queue), store.standing(queue)
-    walked = store.places(queue)
-    ready = [place for place in walked[0] if place.kind in ("lane", "aside")]
+    ready, _ = store.places(queue)
     attempts = store.attempts(queue, fairness_level.ATTEMPTS)
     depths = Counter[str]()
     for place in ready:
@@ -171,7 +172,7 @@ def _queue(
     return QueueFigures(
         queue=queue,
         snapshot=snapshot,
-        waiting=waiting.look(store, queue, settings.patience_ms, now_ms, walked),
+        waiting=waiting.look(store, snapshot, settings.patience_ms, lots),
         throttled=_by_gate(ready),
         dead=dead,
         concurrency=standing.concurrency,

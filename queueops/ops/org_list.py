@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import nsmallest
+from math import inf
 from typing import Literal
 
 from django.utils import timezone
 
 from queueops.conf import config
+from queueops.engine.places import Asked
 from queueops.engine.store import Store
 from queueops.engine.types import OrgSnapshot, Pause
 from queueops.errors import UnknownQueue
@@ -22,6 +25,7 @@ __all__ = ["Order", "OrgRow", "listed", "rows_of"]
 
 #: What a list of orgs may begin with: most ready jobs, most run time, longest wait, or A to Z.
 Order = Literal["waiting", "share", "wait", "name"]
+_ASKED: Mapping[Order, Asked] = {"waiting": "jobs", "share": "names", "wait": "first", "name": "names"}
 #: Rows that one call returns at most.
 LONGEST = 1_000
 
@@ -62,13 +66,6 @@ class OrgRow:
     limits_until: datetime | None
 
 
-@dataclass(slots=True)
-class _Found:
-    ready: int = 0
-    first_ms: float = float("inf")
-    share: float = 0.0
-
-
 def listed(
     actor: Actor, queue: str | None = None, *, order: Order = "waiting", limit: int = 100, search: str = ""
 ) -> list[OrgRow]:
@@ -91,14 +88,19 @@ def listed(
         BrokerUnavailable: the broker does not answer.
     """
     actor.require(permissions.VIEW_OPERATIONS)
-    if order not in ("waiting", "share", "wait", "name"):
+    if order not in _ASKED:
         raise ValueError(f"{order!r} is no order; there are waiting, share, wait and name.")
     with broker.store() as store:
         names = known_queues(store, queue)
         shares = {name: _shares(store, name) for name in names}
-        found = _all(store, names, shares, search.lower())
-        chosen = sorted(found, key=lambda key: _place(order, key, found[key]))[: max(1, min(limit, LONGEST))]
-        return rows_of(store, chosen, shares)
+        found = _all(store, names, _ASKED[order], search.lower())
+
+        def place(key: tuple[str, str]) -> tuple[float, str, str]:
+            of, org = key
+            first = {"waiting": -found[key], "wait": found[key], "share": -shares[of].get(org, 0.0)}
+            return first.get(order, 0.0), org, of
+
+        return rows_of(store, nsmallest(max(1, min(limit, LONGEST)), found, place), shares)
 
 
 def known_queues(store: Store, queue: str | None) -> list[str]:
@@ -159,38 +161,26 @@ def _row(picture: OrgSnapshot, shares: Mapping[str, float], resolved: Resolved) 
     )
 
 
-def _all(
-    store: Store, queues: Sequence[str], shares: Mapping[str, Mapping[str, float]], search: str
-) -> dict[tuple[str, str], _Found]:
-    found: dict[tuple[str, str], _Found] = {}
+def _all(store: Store, queues: Sequence[str], asked: Asked, search: str) -> dict[tuple[str, str], float]:
+    """The orgs by queue and name, with what was asked for of each."""
+    none = inf if asked == "first" else 0.0
+    found: dict[tuple[str, str], float] = {}
     for queue in queues:
-        for place in store.places(queue)[0]:
-            if place.org:
-                one = found.setdefault((queue, place.org), _Found())
-                if place.kind == "lane":
-                    one.ready += place.jobs
-                    one.first_ms = min(one.first_ms, place.first_ms)
+        found |= {(queue, org): number for org, number in store.orgs(queue, asked)[0].items()}
         for org in store.paused(queue):
             if org:
-                found.setdefault((queue, org), _Found())
+                found.setdefault((queue, org), none)
     for queue, org in store.in_flight():
         if queue in queues:
-            found.setdefault((queue, org), _Found())
-    if search:
-        limited = OrgLimit.objects.filter(org__icontains=search).values_list("org", "queue")[:LONGEST]
-        for org, of in limited:
-            for queue in [of] if of else queues:
-                if queue in queues:
-                    found.setdefault((queue, org), _Found())
-    for (queue, org), one in found.items():
-        one.share = shares[queue].get(org, 0.0)
-    return {key: one for key, one in found.items() if search in key[1].lower()}
-
-
-def _place(order: Order, key: tuple[str, str], one: _Found) -> tuple[float, str, str]:
-    queue, org = key
-    first = {"waiting": -one.ready, "share": -one.share, "wait": one.first_ms, "name": 0}[order]
-    return first, org, queue
+            found.setdefault((queue, org), none)
+    if not search:
+        return found
+    limited = OrgLimit.objects.filter(org__icontains=search).values_list("org", "queue")[:LONGEST]
+    for org, of in limited:
+        for queue in [of] if of else queues:
+            if queue in queues:
+                found.setdefault((queue, org), none)
+    return {key: number for key, number in found.items() if search in key[1].lower()}
 
 
 def _shares(store: Store, queue: str) -> dict[str, float]:

@@ -19,7 +19,7 @@ from queueops.ops.health import Health
 from queueops.ops.letter_counts import open_letters
 from queueops.ops.permissions import Actor
 from queueops.ops.stats import Summary, summary
-from queueops.ops.waiting import Waiting
+from queueops.ops.waiting import Lots, Waiting
 
 __all__ = ["Overview", "QueueStatus", "status"]
 
@@ -115,12 +115,13 @@ def status(actor: Actor, queue: str | None = None) -> Overview:
         now_ms = store.now_ms()
         letters = open_letters(store)
         histories = store.histories([(name, "") for name in names])
+        lots = Lots(store)
         looks = [
-            _look(store, name, now_ms, buckets, letters[name])
+            _look(store, name, now_ms, buckets, letters[name], lots)
             for name, buckets in zip(names, histories, strict=True)
         ]
-        workers = [one for one in store.workers() if set(one.queues) & set(names)]
-    total = _total(looks, sum(one.slots for one in workers), len(workers))
+        workers = [one for one in store.workers() if not one.lapsed and set(one.queues) & set(names)]
+    total = _total(looks, sum(one.offers for one in workers), len(workers))
     return Overview(datetime.fromtimestamp(now_ms / 1000, UTC), total, tuple(one.status for one in looks))
 
 
@@ -132,10 +133,12 @@ class _Look:
     now_ms: int
 
 
-def _look(store: Store, queue: str, now_ms: int, buckets: Sequence[Bucket], letters: int) -> _Look:
+def _look(
+    store: Store, queue: str, now_ms: int, buckets: Sequence[Bucket], letters: int, lots: Lots
+) -> _Look:
     settings = config().queue(queue)
     snapshot, standing = store.queue_snapshot(queue), store.standing(queue)
-    waits = waiting.look(store, queue, settings.patience_ms, now_ms)
+    waits = waiting.look(store, snapshot, settings.patience_ms, lots)
     past = _past(buckets, now_ms)
     cap = standing.concurrency
     figures = {

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from queueops.engine.places import Place, Sample
+from queueops.engine import survey
 from queueops.engine.rules.priority import effective
 from queueops.engine.store import Store
+from queueops.engine.survey import Sample
+from queueops.engine.types import QueueSnapshot
 
-__all__ = ["HEADS", "SAMPLED", "Waiting", "combined", "look"]
+__all__ = ["LOTS", "SAMPLED", "Lots", "Waiting", "combined", "look"]
 
-#: Jobs that are read of those that are ready, and of those that are scheduled or blocked.
+#: Jobs of a queue that are read: so many that are ready, that are scheduled, and that are blocked.
 SAMPLED = 500
-#: Places whose first job is read, to find the one that has waited longest.
-HEADS = 50
+#: Jobs that are drawn by lot where queues have many orgs, of all queues together.
+LOTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +46,41 @@ class Waiting:
     estimated: frozenset[str] = frozenset()
 
 
-def look(
-    store: Store,
-    queue: str,
-    patience: Mapping[int, int] | None,
-    now_ms: int,
-    walked: tuple[list[Place], bool] | None = None,
-) -> Waiting:
-    """Look at what waits in the queue.
+class Lots:
+    """Jobs drawn by lot from all queues: drawn once, when the first queue with many orgs asks for them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __call__(self) -> survey.Lots:
+        """By queue and state."""
+        return self._drawn
+
+    @cached_property
+    def _drawn(self) -> survey.Lots:
+        return self._store.lots_drawn(LOTS)
+
+
+def look(store: Store, snapshot: QueueSnapshot, patience: Mapping[int, int] | None, lots: Lots) -> Waiting:
+    """Look at what waits in the queue of the snapshot.
 
     Args:
         patience: the queue's own table, as `rules.priority.effective` takes it.
-        now_ms: the broker's time.
-        walked: what `Store.places` has answered a moment ago, where the caller needs it too.
+        lots: those of the same look at several queues.
     """
-    places, whole = walked or store.places(queue)
-    ready_places = [place for place in places if place.kind in ("lane", "aside")]
-    ready = store.sample(queue, ready_places, SAMPLED)
-    later = {
-        kind: store.sample(queue, [place for place in places if place.kind == kind], SAMPLED)
-        for kind in ("scheduled", "blocked")
-    }
-    samples = {"ready": ready, **later}
-    retries = sum(1 for job in later["scheduled"].jobs if job.attempt)
+    now_ms = snapshot.now_ms
+    found = store.survey(snapshot.queue, snapshot.ready, snapshot.scheduled, snapshot.blocked, SAMPLED, lots)
+    samples = {"ready": found.ready, "scheduled": found.scheduled, "blocked": found.blocked}
+    oldest = [ms for ms in (found.oldest_ms, snapshot.oldest_ready_ms) if ms is not None]
     return Waiting(
-        ready=ready.total,
-        throttled=sum(place.jobs for place in ready_places if place.gate),
-        retrying=later["scheduled"].scaled(retries),
+        ready=found.ready.total,
+        throttled=found.held,
+        retrying=found.scheduled.scaled(sum(1 for job in found.scheduled.jobs if job.attempt)),
         past_deadline=sum(_overdue(sample, now_ms) for sample in samples.values()),
-        priorities=_priorities(ready, patience),
-        age_seconds=_age_seconds(ready, now_ms),
-        oldest_ms=_oldest_ms(store, queue, ready_places, ready),
-        estimated=_estimated(samples, whole),
+        priorities=_priorities(found.ready, patience),
+        age_seconds=_age_seconds(found.ready, now_ms),
+        oldest_ms=min(oldest, default=None),
+        estimated=_estimated(samples, found.whole),
     )
 
 
@@ -117,20 +123,14 @@ def _age_seconds(ready: Sample, now_ms: int) -> float | None:
     return sum(ages) / len(ages) if ages else None
 
 
-def _oldest_ms(store: Store, queue: str, places: Iterable[Place], ready: Sample) -> float | None:
-    oldest = sorted((place for place in places if place.kind == "lane"), key=lambda place: place.first_ms)
-    heads = store.heads(queue, oldest[:HEADS]).values()
-    return min((job.ready_since_ms for job in (*heads, *ready.jobs)), default=None)
-
-
 def _estimated(samples: Mapping[str, Sample], whole: bool) -> frozenset[str]:
     names: set[str] = set()
     if not samples["ready"].exact:
-        names |= {"priority_distribution", "avg_queue_age_seconds", "past_deadline"}
+        names |= {"priority_distribution", "avg_queue_age_seconds", "oldest_wait_seconds", "past_deadline"}
     if not samples["scheduled"].exact:
         names |= {"retrying", "past_deadline"}
     if not samples["blocked"].exact:
         names |= {"past_deadline"}
     if not whole:
-        names |= {"throttled", "oldest_wait_seconds"}
+        names |= {"throttled"}
     return frozenset(names)

@@ -168,6 +168,7 @@ def test_many_jobs_are_told_from_a_sample_and_it_says_so(
     assert set(found.estimated) == {
         "priority_distribution",
         "avg_queue_age_seconds",
+        "oldest_wait_seconds",
         "past_deadline",
         "retrying",
     }

@@ -2,7 +2,7 @@
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 queue   then the orgs
 -- RETURNS now_ms as text, then a list an org: field, value, ...
--- COST    O(lanes of the orgs); the caller names at most 100
+-- COST    O(lanes of the orgs); the caller names at most 40
 -- KEEPS   reads only
 
 --- @include "lib/clock"
