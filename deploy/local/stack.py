@@ -150,12 +150,18 @@ def addresses(commands: dict[str, str], password: str | None) -> str:
         if password
         else "password as set; `make password` sets a new one"
     )
-    rows = [("admin", f"http://{HOST}:{port('WEB_PORT')}/admin/", login)]
+    web = f"http://{HOST}:{port('WEB_PORT')}"
+    rows = [
+        ("admin", f"{web}/admin/", login),
+        ("queues", f"{web}/admin/queues/", "the dashboard, same login"),
+        ("API", f"{web}/api/v1/admin/queue/docs", "same login, or a token"),
+        ("metrics", f"{web}/metrics", "for Prometheus"),
+    ]
     if "flower" in commands:
         rows.append(("Flower", f"http://{HOST}:{port('FLOWER_PORT')}/", "login: FLOWER_BASIC_AUTH in .env"))
     if "broker" in commands:
         rows.append(("broker", f"queueops://{HOST}:{port('BROKER_PORT')}/0", f"data in {broker.DATA}"))
-    lines = [f"  {name:<8} {address:<34} {note}".rstrip() for name, address, note in rows]
+    lines = [f"  {name:<8} {address:<45} {note}".rstrip() for name, address, note in rows]
     return "\n".join(["", "queueops is up", *lines, "  Ctrl-C stops everything.", ""])
 
 
