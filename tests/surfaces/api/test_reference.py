@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from queueops.api import problems
 from queueops.api.reference import lines
@@ -31,6 +32,16 @@ print("no api")
 """
 
 
+#: The page as the project of this repository serves it.
+PAGE = """
+import django
+django.setup()
+from django.test import RequestFactory
+from queueops.api.app import api
+print(api.docs.render_page(RequestFactory().get("/"), api).content.decode())
+"""
+
+
 def test_the_page_lists_every_route() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     table = page.partition("## Routes\n")[2]
@@ -49,3 +60,14 @@ def test_a_project_without_ninja_has_no_api_and_works() -> None:
         capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == "no api", done.stderr
+
+
+def test_the_openapi_page_of_the_project_needs_no_foreign_host(tmp_path: Path) -> None:
+    env = environment(
+        DJANGO_SETTINGS_MODULE="config.settings", DEBUG="true", QUEUEOPS_VAR=str(tmp_path), SECRET_KEY=""
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", PAGE], capture_output=True, text=True, cwd=ROOT, env=env, timeout=60
+    )
+    assert "/static/ninja/swagger-ui" in done.stdout, done.stderr
+    assert "//" not in done.stdout.replace("<!--", "").replace("//# ", ""), done.stdout
