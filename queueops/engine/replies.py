@@ -183,11 +183,11 @@ def worker(holder: str, info: Mapping[str, Any], expires_ms: int, leases: int, n
     )
 
 
-def held_job(token: bytes, line: bytes) -> HeldJob:
+def held_job(line: bytes) -> HeldJob:
     """Return a lease from its record, whose layout is that of lib/record.lua."""
     queue, _tag, org, resource, task, task_id, *rest = line.decode().split("\t", 11)
     claimed_ms = rest[4]  # after the times waited, charged and counted, and the rank
-    return HeldJob(token.decode(), task_id, task, queue, org, resource, int(float(claimed_ms)))
+    return HeldJob(task_id, task, queue, org, resource, int(float(claimed_ms)))
 
 
 def scale(queue: str, line: bytes) -> Scale:

@@ -212,7 +212,6 @@ class WorkerInfo:
 class HeldJob:
     """A job in the hand of a worker since ``claimed_ms``; it runs, or is about to."""
 
-    token: str
     task_id: str
     task: str
     queue: str

@@ -45,13 +45,13 @@ class WorkerVerbs(Verbs):
         for one in holders:
             key = self.key("held", holder=one.holder)
             if one.leases <= READ_WHOLE:
-                pipeline.hgetall(key)
+                pipeline.hvals(key)
             else:
                 pipeline.hscan(key, 0, count=limit)
         found: dict[str, list[HeldJob]] = {}
         for one, reply in zip(holders, pipeline.execute() if holders else [], strict=True):
-            records = reply if isinstance(reply, dict) else reply[1]
-            jobs = [replies.held_job(token, line) for token, line in records.items()]
+            lines = reply if isinstance(reply, list) else reply[1].values()
+            jobs = map(replies.held_job, lines)
             found[one.holder] = sorted(jobs, key=lambda job: job.claimed_ms)[:limit]
         return found
 

@@ -67,12 +67,12 @@ def is_settled(pool: Any) -> bool:
     return not isinstance(inner, AsynPool) or len(_staying(inner)) <= inner._processes
 
 
-def renew_children(consumer: Any) -> int:
-    """Replace the children of a prefork pool, each when it has ended its job; return how many, 0 where the
-    pool has none.
+def renew_children(consumer: Any) -> int | None:
+    """Replace the children of a prefork pool, each when it has ended its job; return how many, without those
+    that were replaced already. None: the pool has no children.
     """
     inner = getattr(consumer.pool, "_pool", None)
-    return _retire(inner, len(inner._pool), consumer.hub) if isinstance(inner, AsynPool) else 0
+    return _retire(inner, len(inner._pool), consumer.hub) if isinstance(inner, AsynPool) else None
 
 
 def _change_threads(pool: Any, wanted: int, _hub: Any) -> None:
@@ -113,13 +113,20 @@ def _retire(inner: Any, number: int, hub: Any) -> int:
     """
     ready = [one for one in inner._pool if one.inqW_fd in inner._all_inqueues - inner._active_writes]
     ready.sort(key=lambda one: one.inqW_fd in inner._busy_workers)
-    for child in ready[:number]:
+    asked = 0
+    for child in ready:
+        if asked >= number:
+            break
+        try:
+            child.inq.put(None)
+        except OSError:
+            continue  # it has not read its last job yet, and its pipe is full
+        asked += 1
         fd = child.inqW_fd
         inner._all_inqueues.discard(fd)
         inner._fileno_to_inq.pop(fd, None)
         hub.remove_writer(fd)
-        child.inq.put(None)
-    return min(number, len(ready))
+    return asked
 
 
 _CHANGES = {"threads": _change_threads, "gevent": _change_green, "eventlet": _change_green}

@@ -60,9 +60,10 @@ def queueops_stop_worker(panel: Any, **_: Any) -> dict[str, str]:
 def queueops_restart(panel: Any, **_: Any) -> dict[str, Any]:
     """Replace the pool's children, each when it has ended its job."""
     number = pool_size.renew_children(panel.consumer)
-    if number:
-        logger.info("Asked to restart: %d children end after their job, others take their place", number)
-    return {"word": "restarting" if number else "cannot", "children": number}
+    if number is None:
+        return {"word": "cannot", "children": 0}
+    logger.info("Asked to restart: %d children end after their job, others take their place", number)
+    return {"word": "restarting", "children": number}
 
 
 @inspect_command(name=SCALE, visible=False)

@@ -136,7 +136,9 @@ class Channel(PublishingChannel):
 
     def _slot_freed(self, urgent: bool) -> None:
         consumption = self._consumption
-        if consumption is not None and consumption.pending is not None and consumption.pending.bell:
+        if self.serves_pool and self.holder.rests:
+            self.connection.flush_soon(self)  # there will be no claim
+        elif consumption is not None and consumption.pending is not None and consumption.pending.bell:
             # The socket is blocked on the bell, so this settle can not travel with a claim.
             self.connection.flush_soon(self)
         elif (
