@@ -24,7 +24,7 @@ __all__ = ["Group", "groups"]
 #: The groups are those of so many of the newest letters.
 LOOKED_AT = 20_000
 #: Longest time that is looked back.
-MOST_HOURS = 192
+MOST_HOURS = 744
 MOST = 200
 _MESSAGE = 300
 _HOUR = timedelta(hours=1)
@@ -61,7 +61,7 @@ def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, lim
 
     Args:
         queue, org: only their letters; "" is any.
-        hours: how far back, the running hour included; 1 to 192.
+        hours: how far back, the running hour included; 1 to 744.
         limit: groups, 1 to 200.
 
     Raises:

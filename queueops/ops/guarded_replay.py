@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from queueops.engine.store import Store
@@ -15,12 +13,15 @@ from queueops.errors import BrokerUnavailable, ReplayRefused
 from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import audit, broker, permissions
 from queueops.ops.batches import Cursor, pages
+from queueops.ops.guarded_answer import Guarded, Verdict, answered
 from queueops.ops.guarded_state import State
 from queueops.ops.permissions import Actor
 from queueops.ops.replay import Refusal, replay_batch
 from queueops.querysets import DeadLetterQuerySet
 
 __all__ = ["Guarded", "Progress", "Verdict", "replay_guarded"]
+
+Progress = Callable[[Guarded], None]
 
 #: Seconds between two looks at what became of the jobs.
 POLL_SECONDS = 0.5
@@ -29,56 +30,6 @@ _BATCH = 200
 _WATCHED = 5_000
 _SHOWN_REFUSALS = 20
 _LONGEST_WAIT = 7 * 86_400
-
-
-class Verdict(StrEnum):
-    """How a guarded replay ended."""
-
-    #: It has not (what a progress callback sees).
-    RUNNING = "running"
-    #: No letter is left.
-    FINISHED = "finished"
-    #: Too many canaries did not succeed; nothing else was replayed.
-    CANARY_FAILED = "canary_failed"
-    #: The canaries have not ended in the time given; nothing else was replayed.
-    CANARY_WAITS = "canary_waits"
-    #: Too many of the replayed jobs died again.
-    FAILURES = "failures"
-    #: The broker went away.
-    BROKER_AWAY = "broker_away"
-    #: The time for this call is over.
-    TIME = "time"
-
-
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """What a guarded replay has done, with all calls that it went on from.
-
-    Attributes:
-        count: letters that were replayed.
-        succeeded, failed, cancelled: what became of their jobs; those that run or wait still are in none.
-        canary_succeeded, canary_failed: the same of the canaries, which are in the numbers above too.
-        refusals: the first letters that were refused in this call, with the reason; `refused` counts all.
-        alone: replayed members of chords in this call; the chord has failed, so they run by themselves.
-        stopped: why it stopped before the end, as a sentence; empty if it did not.
-        after: where to go on; None at the end.
-    """
-
-    verdict: Verdict
-    count: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    canary_succeeded: int
-    canary_failed: int
-    refused: int
-    refusals: tuple[Refusal, ...]
-    alone: int
-    stopped: str
-    after: str | None
-
-
-Progress = Callable[[Guarded], None]
 
 
 def replay_guarded(
@@ -266,29 +217,4 @@ class _Run:
 
     def answer(self, verdict: Verdict, why: str = "") -> Guarded:
         """What was done up to here."""
-        state, is_over = self.state, verdict is Verdict.FINISHED
-        judged = verdict in (Verdict.FAILURES, Verdict.CANARY_FAILED)
-        return Guarded(
-            verdict=verdict,
-            count=state.count,
-            succeeded=state.succeeded,
-            failed=state.failed,
-            cancelled=state.cancelled,
-            canary_succeeded=state.canary_succeeded,
-            canary_failed=state.canary_failed,
-            refused=self.refused,
-            refusals=self.refusals,
-            alone=self.alone,
-            stopped=why or self._why(verdict),
-            after=None if is_over else state.write(judged=judged),
-        )
-
-    def _why(self, verdict: Verdict) -> str:
-        state = self.state
-        if verdict is Verdict.CANARY_FAILED:
-            return f"{state.canaries_lost} of {state.canaries_judged} canaries did not succeed."
-        if verdict is Verdict.CANARY_WAITS:
-            return f"{state.canaries_out} canaries have not ended in time."
-        if verdict is Verdict.FAILURES:
-            return f"{state.failed:,} of {state.succeeded + state.failed:,} jobs that ended died again."
-        return "The time for this call is over." if verdict is Verdict.TIME else ""
+        return answered(self.state, verdict, why, self.refused, self.refusals, self.alone)

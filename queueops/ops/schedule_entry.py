@@ -37,8 +37,9 @@ __all__ = [
 
 #: Options of a job that stand in an entry's headers.
 OPTIONS = ("org", "resource")
-#: What the schedule of a row raises that names no time, as the 30th of February, or the sun without `ephem`.
-UNREADABLE = (ValueError, ImproperlyConfigured)
+#: What a row raises whose headers are no object, or whose schedule names no time, as the 30th of February, or
+#: the sun without `ephem`.
+UNREADABLE = (AttributeError, TypeError, ValueError, ImproperlyConfigured)
 _NAMESPACE = UUID("2b7c0f3e-6c0d-4a58-9f0e-5d1c6a3b8e41")
 
 

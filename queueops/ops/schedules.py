@@ -2,62 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import current_app
-from django.apps import apps
 from django.db.models import Q
 from django.utils import timezone
 
-from queueops.errors import MissingExtra, ScheduleRefused, UnknownSchedule
+from queueops.errors import ScheduleRefused
 from queueops.middleware.draft import put
-from queueops.ops import audit, permissions
-from queueops.ops.masking import mask
+from queueops.ops import audit, permissions, schedule_rows
 from queueops.ops.permissions import Actor
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from queueops.ops.schedule_rows import ScheduleRow
 
 __all__ = ["ScheduleRow", "Switched", "add", "disable", "enable", "listed", "run_now", "shown"]
 
 #: Schedules of a page at most.
 MOST = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleRow:
-    """A schedule.
-
-    Attributes:
-        queue, org, resource, priority: of its jobs; "" and None: as the task says.
-        when: in words: "30 2 * * * Europe/Berlin", "every 10 minutes", "once at 2026-12-01 08:00 UTC".
-        next_run_at: its next time, or the one that is due since then and was not sent; None where no time
-            comes or it is disabled.
-        total_runs: jobs that were sent at its times.
-        one_off: it is disabled after its next job. expires_at: nothing is sent after this.
-        args, kwargs: with secrets masked; None for who may not see payloads.
-    """
-
-    id: int
-    name: str
-    task: str
-    queue: str
-    org: str
-    resource: str
-    priority: int | None
-    when: str
-    enabled: bool
-    last_run_at: datetime | None
-    next_run_at: datetime | None
-    total_runs: int
-    one_off: bool
-    expires_at: datetime | None
-    args: list[Any] | None = None
-    kwargs: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +44,14 @@ def listed(actor: Actor, *, search: str = "", limit: int = MOST, after: str = ""
         MissingExtra: django-celery-beat is not installed.
     """
     actor.require(permissions.VIEW_OPERATIONS)
-    rows = _beat().PeriodicTask.objects.filter(name__gt=after.replace("\x00", "")).order_by("name")
+    entries = schedule_rows.beat().PeriodicTask.objects.order_by("name")
+    rows = entries.filter(name__gt=after.replace("\x00", ""))
     if search:
         text = search.replace("\x00", "\ufffd")
         rows = rows.filter(Q(name__icontains=text) | Q(task__icontains=text))
     rows = rows.select_related("interval", "crontab", "solar", "clocked")[: min(max(1, limit), MOST)]
     now, payload = timezone.now(), actor.may(permissions.VIEW_PAYLOAD)
-    return [_row(model, now, payload) for model in rows]
+    return [schedule_rows.row(model, now, payload) for model in rows]
 
 
 def shown(actor: Actor, schedule: int | str) -> ScheduleRow:
@@ -96,8 +60,8 @@ def shown(actor: Actor, schedule: int | str) -> ScheduleRow:
     Raises what `listed` raises, and UnknownSchedule.
     """
     actor.require(permissions.VIEW_OPERATIONS)
-    [model] = _models([schedule])
-    return _row(model, timezone.now(), actor.may(permissions.VIEW_PAYLOAD))
+    [model] = schedule_rows.models([schedule])
+    return schedule_rows.row(model, timezone.now(), actor.may(permissions.VIEW_PAYLOAD))
 
 
 def add(
@@ -136,13 +100,13 @@ def add(
         ScheduleRefused: the time cannot be read, or the name is taken.
     """
     actor.require(permissions.OPERATE_SCHEDULE)
-    _beat()
+    schedule_rows.beat()
     from queueops.ops.schedule_making import made
 
     model = made(
         name, task, cron, zone, every, at, args, dict(kwargs or {}), queue, org, priority, resource, enabled
     )
-    row = _row(model, timezone.now(), actor.may(permissions.VIEW_PAYLOAD))
+    row = schedule_rows.row(model, timezone.now(), actor.may(permissions.VIEW_PAYLOAD))
     told = {"task": task, "when": row.when, "queue": queue, "org": org, "args": list(args)}
     audit.record(actor, "add", f"schedule {name}", {**told, "kwargs": dict(kwargs or {})}, 1)
     return row
@@ -172,7 +136,7 @@ def disable(actor: Actor, schedules: Iterable[int | str]) -> Switched:
 
 def _switch(actor: Actor, verb: str, schedules: Iterable[int | str], enabled: bool) -> Switched:
     actor.require(permissions.OPERATE_SCHEDULE)
-    changed = [model for model in _models(schedules) if model.enabled != enabled]
+    changed = [model for model in schedule_rows.models(schedules) if model.enabled != enabled]
     for model in changed:
         model.enabled = enabled
         # By its own save: it tells beat that something has changed.
@@ -195,8 +159,8 @@ def run_now(actor: Actor, schedules: Iterable[int | str]) -> list[str]:
         BrokerUnavailable: the broker does not answer.
     """
     actor.require(permissions.OPERATE_SCHEDULE)
-    now, sent, beat = datetime.now(UTC), [], _beat()
-    for model in _models(schedules):
+    now, sent, beat = datetime.now(UTC), [], schedule_rows.beat()
+    for model in schedule_rows.models(schedules):
         try:
             entry = beat.ScheduledEntry(model, app=current_app._get_current_object())
         except beat.UNREADABLE as error:
@@ -206,57 +170,3 @@ def run_now(actor: Actor, schedules: Iterable[int | str]) -> list[str]:
         audit.record(actor, "run_now", f"schedule {model.name}", {"task_id": drafted.job.task_id}, 1)
         sent.append(drafted.job.task_id)
     return sent
-
-
-def _beat() -> ModuleType:
-    """The part that needs django-celery-beat."""
-    if not apps.is_installed("django_celery_beat"):
-        raise MissingExtra("Schedules", "beat", "django_celery_beat")
-    from queueops.ops import schedule_entry
-
-    return schedule_entry
-
-
-def _models(schedules: Iterable[int | str]) -> list[Any]:
-    rows = _beat().PeriodicTask.objects.select_related("interval", "crontab", "solar", "clocked")
-    found: dict[int, Any] = {}
-    for asked in schedules:
-        named = isinstance(asked, str)
-        fits = "\x00" not in asked if isinstance(asked, str) else 0 < asked < 2**31
-        model = rows.filter(**({"name": asked} if named else {"pk": asked})).first() if fits else None
-        if model is None:
-            raise UnknownSchedule(asked)
-        found[model.pk] = model
-    return list(found.values())
-
-
-def _row(model: Any, now: datetime, payload: bool) -> ScheduleRow:
-    beat = _beat()
-    own = beat.own_options(model.headers)
-    last_run_at = model.last_run_at  # making an entry puts another time in its place
-    return ScheduleRow(
-        id=model.pk,
-        name=model.name,
-        task=model.task,
-        queue=model.queue or "",
-        org=own.get("org", ""),
-        resource=own.get("resource", ""),
-        priority=model.priority,
-        when=beat.in_words(model),
-        enabled=model.enabled,
-        last_run_at=last_run_at,
-        next_run_at=beat.upcoming(model, now) if model.enabled else None,
-        total_runs=model.total_run_count,
-        one_off=model.one_off,
-        expires_at=model.expires,
-        args=mask(_read(model.args, [])) if payload else None,
-        kwargs=mask(_read(model.kwargs, {})) if payload else None,
-    )
-
-
-def _read(text: str | None, otherwise: Any) -> Any:
-    try:
-        found = json.loads(text or "null")
-    except ValueError:
-        return otherwise
-    return found if isinstance(found, type(otherwise)) else otherwise

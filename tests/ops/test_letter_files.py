@@ -14,7 +14,7 @@ from django.core.exceptions import PermissionDenied
 from queueops.engine.rules.envelope import NewJob
 from queueops.engine.store import Store
 from queueops.models import AuditEntry, DeadLetter
-from queueops.ops import broker, dead_letters, letter_files, letter_list
+from queueops.ops import broker, dead_letters, letter_files, letter_lines, letter_list
 from queueops.ops.permissions import Actor
 from queueops.transport.adoption import adopt
 from tests.support import letters
@@ -57,7 +57,7 @@ def rows() -> list[dict[str, Any]]:
 def line(**given: Any) -> str:
     """A line that is right but for what is given; None takes a field away."""
     known = {
-        "format": letter_files.FORMAT, "queue": "bulk", "org": "", "message": "{}", "reason": "failed",
+        "format": letter_lines.FORMAT, "queue": "bulk", "org": "", "message": "{}", "reason": "failed",
         "fingerprint": "f" * 16, "died_at": "2026-11-01T12:00:00+00:00", "lease_token": "token",
     }  # fmt: skip
     return json.dumps({name: value for name, value in {**known, **given}.items() if value is not None})

@@ -151,6 +151,9 @@ def test_rows_that_somebody_else_made_are_shown_and_not_touched(entries: Celery)
     hourly = IntervalSchedule.objects.create(every=1, period="hours")
     PeriodicTask.objects.create(name="broken", task="x", interval=hourly)
     PeriodicTask.objects.filter(name="broken").update(args="{", kwargs="[1]")
+    for name, headers in (("list", "[1]"), ("text", "{")):
+        PeriodicTask.objects.create(name=name, task="x", interval=hourly)
+        PeriodicTask.objects.filter(name=name).update(headers=headers)
     PeriodicTask.objects.create(
         name="later", task="x", interval=hourly, start_time=datetime(2099, 1, 1, tzinfo=UTC)
     )
@@ -160,10 +163,11 @@ def test_rows_that_somebody_else_made_are_shown_and_not_touched(entries: Celery)
     never = CrontabSchedule.objects.create(minute="0", hour="0", day_of_month="30", month_of_year="2")
     PeriodicTask.objects.create(name="never", task="x", crontab=never)
     assert schedules.shown(ACTOR, "never").next_run_at is None
-    for name in ("sun", "never"):
+    for name in ("sun", "never", "list", "text"):
         with pytest.raises(ScheduleRefused, match=f"Schedule {name} cannot be read"):
             schedules.run_now(ACTOR, [name])
     assert (rows["broken"].args, rows["broken"].kwargs) == ([], {})
+    assert rows["list"].next_run_at is rows["text"].next_run_at is None
     assert PeriodicTask.objects.get(name="broken").enabled, "looking at it changes nothing"
     assert rows["later"].next_run_at == datetime(2099, 1, 1, tzinfo=UTC)
 
