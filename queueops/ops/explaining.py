@@ -15,12 +15,13 @@ from queueops.errors import InvalidMessage
 from queueops.ops import messages
 from queueops.ops.estimate import Estimate, estimate, span
 
-__all__ = ["Explanation", "explained", "header_of"]
+__all__ = ["GATES", "Explanation", "explained", "header_of"]
 
 #: Jobs that a blocked one waits for whose state is looked up.
 _PARENTS = 10
 
-_GATES = {
+#: What a closed gate means.
+GATES = {
     "pause": "paused",
     "queue_concurrency": "all the jobs run that the queue may run at once",
     "org_concurrency": "all the jobs run that the org may run at once",
@@ -140,7 +141,7 @@ def _why(job: JobSnapshot) -> str:
 
 def _gate(gate: GateState, now_ms: int) -> str:
     told = f"{gate.name} of its {gate.subject}" if gate.subject != "all" else f"{gate.name} of everything"
-    why = _GATES.get(gate.name, "closed")
+    why = GATES.get(gate.name, "closed")
     who = f" by {gate.by}" if gate.by else ""
     reason = f" ({gate.reason})" if gate.reason else ""
     if gate.until_ms:

@@ -15,7 +15,7 @@ from queueops.engine.store import Store
 from queueops.engine.types import Settlement
 from queueops.errors import BrokerUnavailable, UnknownQueue
 from queueops.models import AuditEntry
-from queueops.ops import broker, limits, orgs
+from queueops.ops import broker, limits, orgs, queues
 from queueops.ops.permissions import Actor
 from tests.support import letters, site
 from tests.support.ports import free_port
@@ -108,6 +108,34 @@ def test_one_org_in_all_queues_with_its_letters(app: Celery, store: Store) -> No
     assert (found.ready, found.scheduled, found.in_flight, found.letters) == (1, 1, 0, 1)
     assert found.limits["bulk"].fields["weight"].value == 3
     assert orgs.stats(ME, "nobody").ready == 0
+
+
+def test_the_quotas_of_an_org_and_why_its_jobs_wait(app: Celery, store: Store) -> None:
+    limits.set_limit(ME, "acme", "bulk", {"max_in_flight": 2, "rpm": 60, "burst": 5, "share": 0.5})
+    limits.reconcile(store)
+    for _ in range(3):
+        letters.publish(app, queue="bulk", org="acme")
+    assert orgs.stats(ME, "acme").why == {"bulk": ("no worker serves bulk",)}
+    info = {"hostname": "w", "pid": 1, "queues": ["bulk"], "slots": 8, "version": "1", "started_ms": 0}
+    store.renew("w", {}, answered=0, registration=info)
+    [turn] = orgs.stats(ME, "acme").why["bulk"]
+    assert turn.startswith("its turn: its weight is 1 of 1")
+    assert len(store.claim(["bulk"], 2, 0, "w", 1).jobs) == 2
+
+    found = orgs.stats(ME, "acme")
+
+    used = {(quota.name, quota.limit, quota.used, quota.left) for quota in found.quotas}
+    assert used == {("max_in_flight", 2, 2, 0), ("share", 4, 2, 2), ("rpm", 5, 2, 3)}
+    assert {(quota.queue, "row" in quota.source) for quota in found.quotas} == {("bulk", True)}
+    assert found.why == {"bulk": ("org_concurrency: all the jobs run that the org may run at once",)}
+    store.set_queue("bulk", concurrency=2)
+    assert orgs.stats(ME, "acme").why["bulk"][0].startswith("queue_concurrency: ")
+    queues.pause(ME, "bulk", reason="a fault")
+    assert orgs.stats(ME, "acme").why["bulk"][0] == "bulk is paused by maria (a fault)"
+    limits.set_limit(ME, "acme", "bulk", {"max_in_flight": None, "share": None, "rpm": 1, "burst": 1})
+    limits.reconcile(store)
+    rate = orgs.stats(ME, "acme").why["bulk"][1]
+    assert rate.startswith("org_rate: ") and "it opens in" in rate
 
 
 def test_what_cannot_be_listed(app: Celery, store: Store, database: None) -> None:
