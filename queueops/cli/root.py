@@ -24,6 +24,7 @@ GROUPS = {
     "schedule": (("schedule",), "See and operate the entries of the schedule."),
     "system": (("system",), "Check, repair and clean up the whole."),
     "audit": (("audit",), "See who did what."),
+    "metrics": (("metrics",), "Metrics for Prometheus."),
     "token": (("token",), "Tokens for the REST API."),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from queueops.cli.failures import describe
+from queueops.cli.terminal import is_terminal
 from queueops.ops.plain import plain
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def once(answer: Answer, *, as_json: bool) -> None:
     text = "\n".join(answer.lines)
     if not text:
         return
-    terminal = sys.stdout.isatty()
+    terminal = is_terminal("stdout")
     if terminal and len(answer.lines) >= shutil.get_terminal_size().lines:
         click.echo_via_pager(text + "\n", color=_color())
     else:
@@ -44,7 +44,7 @@ def again(ask: Callable[[], Answer], every: float, *, as_json: bool) -> None:
     With JSON it is one line each time.
     """
     try:
-        if as_json or not sys.stdout.isatty():
+        if as_json or not is_terminal("stdout"):
             _lines(ask, every, as_json)
         else:
             _screen(ask, every)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -11,6 +10,7 @@ from typing import Any
 
 import click
 
+from queueops.cli.terminal import is_terminal
 from queueops.ops.estimate import span
 
 __all__ = ["ago", "at_ms", "cell", "facts", "plural", "share", "since_ms", "size", "span", "table", "trend"]
@@ -147,7 +147,7 @@ def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
         gap = " " * (width - len(click.unstyle(text)))
         padded.append(gap + text if to_right else text + gap)
     line = "  ".join(padded).rstrip()
-    if sys.stdout.isatty():
+    if is_terminal("stdout"):
         wide = shutil.get_terminal_size().columns
         if len(click.unstyle(line)) > wide:
             return click.unstyle(line)[: wide - 1] + "…"

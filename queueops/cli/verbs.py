@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from queueops.cli import django_setup, failures
+from queueops.cli.terminal import is_terminal
 
 if TYPE_CHECKING:
     from queueops.ops.permissions import Actor
@@ -72,14 +72,14 @@ class Call:
         """Ask before something is destroyed, unless --yes was given; a no ends the command."""
         if self.yes:
             return
-        if self.as_json or not sys.stdin.isatty():
+        if self.as_json or not is_terminal("stdin"):
             raise click.UsageError(f"{question} Nobody is here to answer: say --yes, or look with --dry-run.")
         click.confirm(question, abort=True, err=True)
 
     @contextmanager
     def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """A bar on the terminal for long work; takes the number done so far. Elsewhere it shows nothing."""
-        if self.as_json or not sys.stderr.isatty():
+        if self.as_json or not is_terminal("stderr"):
             yield lambda done: None
             return
         from queueops.cli.progress import bar

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from celery import Celery
 from django.contrib.auth.models import User
-from django_celery_beat.models import PeriodicTask
 
 from queueops.cli.reference import leaves
 from queueops.engine.store import Store
@@ -94,7 +93,7 @@ CALLS: Mapping[str, tuple[str, int]] = {
 
 
 @pytest.fixture
-def scene(app: Celery, store: Store, tmp_path: Path) -> Iterator[dict[str, str]]:
+def scene(app: Celery, store: Store, tmp_path: Path) -> dict[str, str]:
     """A job that waits, a letter, a schedule, an account."""
     letters.publish(app, 1, org="acme")
     letters.die(store)
@@ -103,12 +102,11 @@ def scene(app: Celery, store: Store, tmp_path: Path) -> Iterator[dict[str, str]]
     User.objects.create_user("maria", is_superuser=True)
     file = tmp_path / "letters.jsonl"
     file.touch()
-    yield {
+    return {
         "job": letters.publish(app, 2, org="acme"),
         "letter": str(DeadLetter.objects.get().pk),
         "file": str(file),
     }
-    PeriodicTask.objects.all().delete()
 
 
 @pytest.mark.parametrize("command", CALLS)
