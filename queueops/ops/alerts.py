@@ -85,8 +85,7 @@ def look(now: datetime | None = None) -> None:
 def _served() -> frozenset[str]:
     """Queues that a living worker serves. One that died stays registered until another one reaps it."""
     with broker.store() as store:
-        now_ms = store.now_ms()
-        alive = [one for one in store.workers(leases=False) if one.expires_ms > now_ms]
+        alive = [one for one in store.workers(leases=False) if not one.lapsed]
     return frozenset(queue for one in alive for queue in one.queues)
 
 

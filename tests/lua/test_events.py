@@ -213,9 +213,12 @@ def test_a_consumer_that_does_not_acknowledge_is_told_of(world: World, follower:
 def test_listening_ends_by_itself_and_leaves_a_gap(world: World, follower: Follower) -> None:
     world.enqueue("acme")
     follower.events()
+    gates = world.store.key("gates", queue=QUEUE)
+    assert world.client.hexists(gates, "listen")
     world.clock.advance(ms=LISTEN_MS + 1)
     world.enqueue("acme")
     assert follower.events() == []
+    assert not world.client.exists(gates), "and leaves nothing behind"
 
     latest = world.store.listen(LISTEN_MS, now_ms=world.now)
     event = follower.one()

@@ -86,7 +86,7 @@ def test_a_queue_that_nobody_serves_is_told_of_once_and_once_when_it_is_over(
 def test_a_worker_that_died_serves_nobody(app: Celery, store: Store, configured: None) -> None:
     letters.publish(app)
     serve(store)
-    store.client.zadd(store.key("holders"), {"h:1:x": store.now_ms() - 1})
+    store.client.zadd(store.key("holders"), {"h:1:x": store.now_ms() - 2000})
     look(0)
     assert look(3) == [NO_WORKER], "though nobody has struck it off"
 

@@ -20,7 +20,9 @@
 
 now.set(ARGV[1])
 local queue = ARGV[2]
+state.also = { 'backlog', 'org_backlog' }
 local q = state.queue(queue)
+q.backlog, q.org_backlog = tonumber(q.also[11]), tonumber(q.also[12])
 local words, index, added = {}, {}, 0
 local leases_of, forget_of, record_of, is_cancelled, history_of -- parts that only a retry needs
 local admitted, dependants_of -- only for jobs with options, and where the backlog is limited

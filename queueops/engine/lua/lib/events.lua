@@ -8,6 +8,11 @@ local events = { KEPT = 10000, BYTES = 200 }
 local function short(value) return type(value) == 'string' and value:match('^[^\n]*'):sub(1, events.BYTES) or nil end
 
 function events.follow(q, until_ms)
+  if tonumber(until_ms) <= now.ms then -- nobody any more: the next script need not look
+    redis.call('HDEL', key.gates(q.name), 'listen')
+    return
+  end
+
   function q.tell(kind, task_id, task, org, ...) -- then names and values
     -- pcall: what is wrong with the stream must not stop the jobs.
     redis.pcall('XADD', key.events(), 'MAXLEN', '~', events.KEPT, '*', 'kind', kind, 'at', now.ms, 'task_id', task_id,

@@ -4,6 +4,7 @@
 
 local state = {
   queues = {}, resources = {},
+  also = {}, -- settings of a queue that only this script needs
   unsent = {}, -- functions of other parts that hold writes back until flush()
 }
 
@@ -15,23 +16,22 @@ function state.queue(name)
   if q then return q end
   local s = redis.call('HMGET', key.queue(name), 'V', 'W', 'A', 'n', 'o', 'slots', 'wake', 'keeper')
   local g = redis.call('HMGET', key.gates(name), 'concurrency', 'fair_by', 'deliveries', 'exempt', 'orgs', '!', '=',
-    'backlog', 'org_backlog', 'tasks', 'ramp', 'listen')
+    'tasks', 'ramp', 'listen', unpack(state.also))
   q = {
     name = name, orgs = {}, counts = {}, depth = 0, bell = false, was = s, known = s[3], -- A: it has had a ready job
     V = tonumber(s[1]) or 0, W = tonumber(s[2]) or 0, A = tonumber(s[3]) or 0, n = tonumber(s[4]) or 0,
     waiting = tonumber(s[5]) or 0, slots = tonumber(s[6]) or 0, wake_ms = tonumber(s[7]) or 0, keeper = s[8] or '',
     concurrency = tonumber(g[1]), by_count = g[2] == 'count', deliveries = tonumber(g[3]) or 3,
     exempt = g[4], has_orgs = g[5], pause = g[6], default = g[7],
-    backlog = tonumber(g[8]), org_backlog = tonumber(g[9]),
-    has_tasks = g[10],
+    has_tasks = g[8], also = g, -- from the eleventh on what state.also asks for
   }
-  if g[11] then
+  if g[9] then
     --- @include "lib/ramp"
-    ramp(q, g[11])
+    ramp(q, g[9])
   end
   -- A queue that is new to the broker was not there yet when somebody began to listen to all.
-  local listened = g[12] or not s[3] and redis.call('GET', key.listening())
-  if listened and tonumber(listened) > now.ms then
+  local listened = g[10] or not s[3] and redis.call('GET', key.listening())
+  if listened then
     --- @include "lib/events"
     events.follow(q, listened)
   end
