@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ _COLORS = {
     "parked": "red",
     "succeeded": "green",
 }
+
+
+_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def table(rows: Iterable[Any], *columns: Column, empty: str = "None.") -> list[str]:
@@ -147,8 +151,18 @@ def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
         gap = " " * (width - len(click.unstyle(text)))
         padded.append(gap + text if to_right else text + gap)
     line = "  ".join(padded).rstrip()
-    if is_terminal("stdout"):
-        wide = shutil.get_terminal_size().columns
-        if len(click.unstyle(line)) > wide:
-            return click.unstyle(line)[: wide - 1] + "…"
-    return line
+    return _cut(line, shutil.get_terminal_size().columns) if is_terminal("stdout") else line
+
+
+def _cut(line: str, wide: int) -> str:
+    """The line as far as it can be seen, with its styles."""
+    if len(click.unstyle(line)) <= wide:
+        return line
+    kept, left = [], wide - 1
+    for part in _STYLE.split(line):
+        if _STYLE.fullmatch(part):
+            kept.append(part)
+        else:
+            kept.append(part[:left])
+            left -= len(kept[-1])
+    return "".join(kept) + "…"

@@ -44,6 +44,22 @@ def test_columns_are_aligned_and_numbers_stand_to_the_right(app: Celery) -> None
     assert tables.table([], "name", empty="Nothing.") == ["Nothing."]
 
 
+def test_on_a_terminal_a_line_is_cut_and_keeps_its_styles(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from queueops.cli import tables
+
+    monkeypatch.setattr(tables, "is_terminal", lambda name: True)
+    monkeypatch.setenv("COLUMNS", "10")
+
+    header, line = tables.table([Row("a" * 20, 7)], "name")
+
+    assert line == "aaaaaaaaa…"
+    assert header == click.style("NAME", bold=True)
+    [_, line] = tables.table([Row("bulk", 7)], "count", ("word", lambda one: "unhealthy"))
+    assert line == f"{' ' * 4}7  {click.style('un', fg='red')}…"
+
+
 def test_facts_leave_out_what_is_not_known(app: Celery) -> None:
     from queueops.cli import tables
 
