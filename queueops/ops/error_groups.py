@@ -73,7 +73,7 @@ def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, lim
     moments = [end - _HOUR * back for back in range(hours, -1, -1)]
     parked, _ = matching(queue=queue, org=org, status=LetterStatus.PARKED.value, died_since=moments[0])
     newest = _newest(parked, min(max(1, limit), MOST))
-    examples = _examples(newest.values())
+    examples = _examples(number for number, _ in newest.values())
     only = {"status": LetterStatus.PARKED.value, "queue": queue, "org": org}
     trends = DeadLetter.objects.counted_by_span(list(newest), moments, **only)
     found = [
@@ -85,7 +85,7 @@ def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, lim
             message=mask_text(example["told"]),
             count=sum(trends[one]),
             first_died_at=example["first"],
-            last_died_at=example["died_at"],
+            last_died_at=newest[one][1],
             trend=tuple(trends[one]),
         )
         for one in newest
@@ -95,20 +95,21 @@ def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, lim
     return sorted(found, key=lambda group: (-group.count, group.fingerprint))
 
 
-def _newest(letters: DeadLetterQuerySet, limit: int) -> dict[str, int]:
-    """The most frequent fingerprints, each with the number of its newest letter."""
+def _newest(letters: DeadLetterQuerySet, limit: int) -> dict[str, tuple[int, datetime]]:
+    """The most frequent fingerprints, each with the number of its newest row and its last death."""
     ordered = letters.order_by("-died_at", "-id").values_list("died_at", flat=True)
     for bound in ordered[LOOKED_AT : LOOKED_AT + 1]:
         letters = letters.died_since(bound)
-    rows = letters.order_by().values("fingerprint").annotate(letters=Count("id"), newest=Max("id"))
-    most = rows.order_by("-letters", "fingerprint").values_list("fingerprint", "newest")
-    return dict(most[:limit])
+    rows = letters.order_by().values("fingerprint")
+    counted = rows.annotate(letters=Count("id"), newest=Max("id"), last=Max("died_at"))
+    most = counted.order_by("-letters", "fingerprint").values_list("fingerprint", "newest", "last")
+    return {fingerprint: (number, last) for fingerprint, number, last in most[:limit]}
 
 
 def _examples(letters: Iterable[int]) -> Mapping[str, dict[str, Any]]:
     same = DeadLetter.objects.filter(fingerprint=OuterRef("fingerprint")).order_by("died_at", "id")
     rows = DeadLetter.objects.filter(pk__in=list(letters)).values(
-        *("fingerprint", "task", "queue", "error_class", "reason", "died_at"),
+        *("fingerprint", "task", "queue", "error_class", "reason"),
         told=Substr(F("error_message"), 1, _MESSAGE),
         first=Subquery(same.values("died_at")[:1]),
     )

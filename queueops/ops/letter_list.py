@@ -126,6 +126,8 @@ def listed(
     actor.require(permissions.VIEW_LETTERS)
     limit = min(max(1, limit), MOST)
     found, _ = matching(**filters)
+    if "\x00" in error:
+        found = found.none()
     cursor = Cursor.parse(before or "")
     with_payload = payload and actor.may(permissions.VIEW_PAYLOAD)
     left_out = _HEAVY if with_payload else (*_HEAVY, "args", "kwargs")
