@@ -85,17 +85,24 @@ class Keeper:
         self._holder = holder
         #: The number that holds where nothing else says one.
         self._own = holder.slots or 1
+        #: When somebody asked for it, in ms of this machine's clock; 0 = it was started with it.
         self._own_ms = 0
+        #: Whether what was set for its queue has changed it.
         self._held = False
         self._due = 0.0
-        self._said = ""
+        self._said: tuple[int, bool] | None = None
 
-    def by_hand(self, slots: int) -> int:
+    def for_worker(self, slots: int) -> int:
         """Have so many slots because somebody asked this one worker; wins over what was set for its queue
-        before. To be called in the worker's loop. Returns how many it has.
+        before. To be called in the worker's loop, as `for_queue`. Returns how many it has.
         """
-        self._own, self._own_ms = slots, round(time() * 1000)
-        return pool_size.change(self._consumer, self._holder, slots)
+        self._own, self._own_ms = max(1, slots), round(time() * 1000)
+        return self._change(slots)
+
+    def for_queue(self, slots: int) -> int:
+        """Have so many slots, its part of what was set for its queue, without waiting for the next look."""
+        self._held = True
+        return self._change(slots)
 
     def turn(self, store: Store) -> None:
         """Look, about every two seconds, and have the worker's loop change the pool."""
@@ -110,16 +117,18 @@ class Keeper:
         if target is None:
             target = pool_size.size(pool)
         if target != self._holder.slots or not pool_size.is_settled(pool):
-            self._consumer.call_soon(partial(self._change, target, why))
-        if why and why != self._said:
-            self._said = why
+            self._consumer.call_soon(partial(self._change, target))
+        # Not at each step of the rule: its reason counts jobs, and differs each time.
+        if why and (target, self._held) != self._said:
+            self._said = target, self._held
             logger.info("Slots: %d, since %s", target, why)
 
-    def _change(self, target: int, why: str) -> None:
-        pool_size.change(self._consumer, self._holder, target)
+    def _change(self, target: int) -> int:
+        slots = pool_size.change(self._consumer, self._holder, target)
         if thread := lease_thread(self._holder):
             thread.renew_soon()  # the others divide by what they read of this one
         self._holder.look()
+        return slots
 
     def _target(self, store: Store) -> tuple[int | None, str]:
         """Slots that the worker is to have, and why; None is "as it is"."""
@@ -128,6 +137,8 @@ class Keeper:
         holder.bounds = autoscaler.bounds if autoscaler else None
         scales, now_ms = store.scales(holder.queues)
         since_ms = max(self._own_ms, autoscaler.changed_ms if autoscaler else 0)
+        if since_ms:
+            since_ms += now_ms - round(time() * 1000)  # by the broker's clock, as settings are
         settings = [one for one, _ in scales.values() if one is not None and one.at_ms > since_ms]
         if settings:
             self._held = True
@@ -137,11 +148,10 @@ class Keeper:
                 autoscaler.told = f"{why}; then it follows the rule again"
             return of_setting(setting, store.workers(leases=False)).get(holder.name), why
         if autoscaler:
-            return self._by_rule(store, autoscaler, scales, now_ms)
-        if self._held:
             self._held = False
-            return self._own, "the setting of its queue has ended"
-        return None, ""
+            return self._by_rule(store, autoscaler, scales, now_ms)
+        self._held = self._held and holder.slots != self._own
+        return (self._own, "what was set for its queue has ended") if self._held else (None, "")
 
     def _by_rule(
         self,

@@ -69,13 +69,10 @@ def queueops_restart(panel: Any, **_: Any) -> dict[str, Any]:
 @inspect_command(name=SCALE, visible=False)
 def queueops_scale(panel: Any, slots: dict[str, int], **_: Any) -> dict[str, Any]:
     """Run so many jobs at once as `slots` says for this worker's name."""
-    pool = panel.consumer.pool
-    if not pool_size.can_change(pool):
-        return {"word": "cannot", "slots": pool_size.size(pool)}
-    for holder in holders():
-        pool_size.change(panel.consumer, holder, slots[panel.hostname])
-        tell(holder)
-    return {"word": "scaled", "slots": pool_size.size(pool)}
+    consumer = panel.consumer
+    if consumer.keeper is None or not pool_size.can_change(consumer.pool):
+        return {"word": "cannot", "slots": pool_size.size(consumer.pool)}
+    return {"word": "scaled", "slots": consumer.keeper.for_queue(slots[panel.hostname])}
 
 
 @control_command(args=[("n", int)], signature="[N=1]")
@@ -98,7 +95,5 @@ def _resized(panel: Any, by: int, verb: str, celerys: Any) -> Any:
         return celerys(panel, abs(by))
     if not pool_size.can_change(consumer.pool):
         return control.nok(f"the pool {pool_size.pool_name(consumer.pool)} can not {verb}")
-    slots = keeper.by_hand(pool_size.size(consumer.pool) + by)
-    for holder in holders():
-        tell(holder)
+    slots = keeper.for_worker(pool_size.size(consumer.pool) + by)
     return control.ok(f"pool will {verb}: {slots} slots")

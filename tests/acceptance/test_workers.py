@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queueops.engine.types import WorkerInfo
+from queueops.engine.types import Scale, WorkerInfo
 from queueops.middleware import worker_control
 from tests.support.polling import eventually, stays
 from tests.support.stack import Stack
@@ -29,6 +29,13 @@ def ask(stack: Stack, worker: Worker, command: str, **arguments: Any) -> dict[st
     # A worker is ready a moment before it has subscribed to remote control.
     answer: dict[str, Any] = eventually(answered, within=30, what=f"an answer to {command}")
     return answer
+
+
+def scale(stack: Stack, worker: Worker, slots: int) -> dict[str, Any]:
+    """The worker's answer when its queue is to have so many slots, as `scaling.scale` asks it."""
+    with stack.store() as store:
+        store.set_scale(Scale("standard", slots, 0, store.now_ms(), "maria", ""))
+    return ask(stack, worker, worker_control.SCALE, slots={worker.hostname: slots})
 
 
 def info(stack: Stack, worker: Worker) -> WorkerInfo:
@@ -140,16 +147,10 @@ def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str
     for n in range(6):
         stack.enqueue("hold", f"first-{n}", "first")
     eventually(lambda: stack.ledger.running() == 1, within=20)
-    assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: 4}) == {
-        "word": "scaled",
-        "slots": 4,
-    }
+    assert scale(stack, worker, 4) == {"word": "scaled", "slots": 4}
     eventually(lambda: stack.ledger.running() == 4, within=20, what="four run at once")
     eventually(lambda: info(stack, worker).slots == 4, within=10)
-    assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: 2}) == {
-        "word": "scaled",
-        "slots": 2,
-    }
+    assert scale(stack, worker, 2) == {"word": "scaled", "slots": 2}
     stack.ledger.open("first")
     stack.wait_empty()
     for n in range(6):
@@ -165,10 +166,7 @@ def test_slots_are_added_and_taken_while_the_worker_runs(stack: Stack, pool: str
 @pytest.mark.slow
 def test_a_solo_worker_says_that_it_has_one_slot(stack: Stack) -> None:
     worker = stack.worker(pool="solo", concurrency=1)
-    assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: 4}) == {
-        "word": "cannot",
-        "slots": 1,
-    }
+    assert scale(stack, worker, 4) == {"word": "cannot", "slots": 1}
 
 
 @pytest.mark.parametrize("pool", ["prefork", pytest.param("threads", marks=pytest.mark.slow)])
@@ -180,7 +178,9 @@ def test_no_job_is_lost_or_run_twice_while_slots_come_and_go(stack: Stack, pool:
     for at, slots in enumerate((1, 5, 2, 6, 1, 3)):
         for job in jobs[200 + 100 * at : 300 + 100 * at]:
             stack.enqueue("run", job, 0.005)
-        assert ask(stack, worker, worker_control.SCALE, slots={worker.hostname: slots})["slots"] == slots
+        assert scale(stack, worker, slots)["slots"] == slots
+        if pool == "prefork":
+            assert ask(stack, worker, worker_control.RESTART)["word"] == "restarting"
     stack.wait_ended(*jobs, within=60)
     stack.wait_empty()
     assert stack.snapshot().totals["lost"] == 0
