@@ -126,6 +126,8 @@ def combined(buckets: Iterable[Bucket]) -> Bucket:
     parts = list(buckets)
     if len(parts) == 1:
         return parts[0]
+    start_ms = min((bucket.start_ms for bucket in parts if bucket.start_ms), default=0)
+    parts = [bucket for bucket in parts if bucket.ended]  # of most minutes there is nothing to add
     errors: dict[str, int] = {}
     last_seen: dict[str, int] = {}
     for bucket in parts:
@@ -134,7 +136,7 @@ def combined(buckets: Iterable[Bucket]) -> Bucket:
         for error, ms in bucket.last_seen_ms.items():
             last_seen[error] = max(ms, last_seen.get(error, 0))
     return Bucket(
-        start_ms=min((bucket.start_ms for bucket in parts if bucket.start_ms), default=0),
+        start_ms=start_ms,
         **{name: sum(getattr(bucket, name) for bucket in parts) for name in (*_COUNTS, "wait_ms", "run_ms")},
         wait=added(bucket.wait for bucket in parts),
         run=added(bucket.run for bucket in parts),

@@ -25,13 +25,12 @@ _NEVER = 1e15
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``concurrency``: most jobs at once, as set. ``ramp_until_ms``: until when the queue opens gradually, 0:
-    it does not. ``workers``: processes that serve it.
+    """What a queue may run. ``concurrency``: most jobs at once, as set. ``ramp_until_ms``: until when it
+    opens gradually, 0: it does not.
     """
 
     concurrency: int | None
     ramp_until_ms: int
-    workers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +107,9 @@ class SurveyVerbs(PlaceVerbs):
     """Part of :class:`queueops.engine.store.Store`."""
 
     def standing(self, queue: str) -> Standing:
-        """Return what the queue may run and who serves it."""
-        pipeline = self.client.pipeline(transaction=False)
-        pipeline.hmget(self.key("gates", queue=queue), "concurrency", "ramp")
-        pipeline.hlen(self.key("slots", queue=queue))
-        (concurrency, ramp), workers = pipeline.execute()
-        ends_ms = int(ramp.split()[1]) if ramp else 0
-        return Standing(int(concurrency) if concurrency else None, ends_ms, workers)
+        """Return what the queue may run."""
+        concurrency, ramp = self.client.hmget(self.key("gates", queue=queue), "concurrency", "ramp")
+        return Standing(int(concurrency) if concurrency else None, int(ramp.split()[1]) if ramp else 0)
 
     def lots_drawn(self, jobs: int) -> Lots:
         """Return about ``jobs`` of all jobs that live, drawn by lot, by queue and state."""
