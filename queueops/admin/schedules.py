@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest
 
 from queueops.conf import config
-from queueops.errors import PublishError
+from queueops.errors import QueueOpsError
 from queueops.models import NAME, AuditEntry
 from queueops.ops import permissions
 from queueops.ops.permissions import Actor
@@ -93,7 +93,7 @@ if apps.is_installed("django_celery_beat"):
             actor = Actor.of(request.user, AuditEntry.Surface.ADMIN)
             try:
                 sent = run_now(actor, queryset.values_list("pk", flat=True))
-            except PublishError as error:
+            except QueueOpsError as error:
                 self.message_user(request, f"It stopped there: {error}", messages.ERROR)
             else:
                 self.message_user(request, f"{len(sent):,} sent.", messages.SUCCESS)

@@ -163,9 +163,10 @@ def run_now(actor: Actor, schedules: Iterable[int | str]) -> list[str]:
     for model in schedule_rows.models(schedules):
         try:
             entry = beat.ScheduledEntry(model, app=current_app._get_current_object())
+            drafted = entry.draft(now, kind="by hand")
+        # Arguments that the task does not take are a TypeError, as where it is called.
         except beat.UNREADABLE as error:
-            raise ScheduleRefused(f"Schedule {model.name} cannot be read: {error}") from error
-        drafted = entry.draft(now, kind="by hand")
+            raise ScheduleRefused(f"Schedule {model.name} cannot be sent: {error}") from error
         put(drafted)
         audit.record(actor, "run_now", f"schedule {model.name}", {"task_id": drafted.job.task_id}, 1)
         sent.append(drafted.job.task_id)

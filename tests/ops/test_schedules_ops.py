@@ -164,7 +164,7 @@ def test_rows_that_somebody_else_made_are_shown_and_not_touched(entries: Celery)
     PeriodicTask.objects.create(name="never", task="x", crontab=never)
     assert schedules.shown(ACTOR, "never").next_run_at is None
     for name in ("sun", "never", "list", "text"):
-        with pytest.raises(ScheduleRefused, match=f"Schedule {name} cannot be read"):
+        with pytest.raises(ScheduleRefused, match=f"Schedule {name} cannot be sent"):
             schedules.run_now(ACTOR, [name])
     assert (rows["broken"].args, rows["broken"].kwargs) == ([], {})
     assert rows["list"].next_run_at is rows["text"].next_run_at is None
@@ -277,6 +277,16 @@ def test_a_schedule_runs_now_beside_its_times(entries: Celery) -> None:
     assert (job.task_id, job.org, messages.read(job.message).args) == (task_id, "acme", [7])
     assert AuditEntry.objects.latest("pk").verb == "run_now"
     assert schedules.shown(ACTOR, "a").total_runs == 0
+
+
+def test_a_schedule_whose_arguments_its_task_does_not_take_is_refused(entries: Celery) -> None:
+    add("good")
+    add("odd", args=[1, "two", 3])
+    with pytest.raises(ScheduleRefused, match="Schedule odd cannot be sent"):
+        schedules.run_now(ACTOR, ["good", "odd"])
+    with broker.store() as store:
+        assert store.queue_snapshot("standard").ready == 1
+    assert AuditEntry.objects.latest("pk").target == "schedule good"
 
 
 def test_with_the_broker_away_it_says_so(database: None) -> None:

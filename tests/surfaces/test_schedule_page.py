@@ -11,6 +11,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from queueops.models import AuditEntry
 from queueops.ops import broker
 from queueops.ops.schedule_entry import own_options
+from tests.surfaces.conftest import Login
 
 LIST = "/admin/django_celery_beat/periodictask/"
 
@@ -53,3 +54,30 @@ def test_what_beat_could_not_send_is_refused_in_the_form(app: Celery, client: Cl
         answer = client.post(f"{LIST}add/", form(**fields))
         assert answer.status_code == 200 and "errorlist" in answer.content.decode(), fields
     assert not PeriodicTask.objects.filter(name="nightly").exists()
+
+
+def test_whoever_may_change_entries_may_not_run_them_without_the_permission(
+    app: Celery, login: Login
+) -> None:
+    from django.contrib.auth.models import Permission, User
+
+    PeriodicTask.objects.all().delete()
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    row = PeriodicTask.objects.create(name="nightly", task="shop.note", interval=every)
+    changes = Permission.objects.filter(codename__in=("view_periodictask", "change_periodictask"))
+    run = {"action": "run_tasks", "_selected_action": [row.pk]}
+    for codenames, count in (((), 0), (("operate_schedule",), 1)):
+        person = login(*codenames)
+        User.objects.get(username=f"maria-{len(codenames)}").user_permissions.add(*changes)
+        assert person.post(LIST, run, follow=True).status_code == 200
+        assert AuditEntry.objects.filter(verb="run_now").count() == count
+    row.delete()
+
+
+def test_an_entry_that_cannot_be_sent_is_told_and_breaks_no_page(app: Celery, client: Client) -> None:
+    PeriodicTask.objects.all().delete()
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    row = PeriodicTask.objects.create(name="odd", task="shop.note", interval=every, queue="nowhere")
+    told = client.post(LIST, {"action": "run_tasks", "_selected_action": [row.pk]}, follow=True)
+    assert "It stopped there" in told.content.decode()
+    row.delete()
