@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev password demo test test-all check format conformance bench soak requirements clean
+.PHONY: help up dev password demo test test-all check format conformance bench soak screenshots requirements clean
 
 help: ## print this help
 	@echo "queueops: make TARGET"
@@ -57,6 +57,9 @@ bench: .venv/.dev ## run all benchmarks, or one: make bench ARGS="run"
 
 soak: .venv/.dev ## run a storm of faults for 10 minutes, or ARGS="--minutes 30"
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+screenshots: .venv/.dev ## take the pictures of the documentation again; needs chromium with its driver
+	@$(BIN)/python -m tests.browser.screenshots docs/img
 
 requirements: .venv/.dev ## pin the requirements again from pyproject.toml
 	@$(BIN)/uv pip compile -q pyproject.toml --extra demo --universal --python-version 3.11 --no-annotate \

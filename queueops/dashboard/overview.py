@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest
 
+from queueops.conf import config
 from queueops.dashboard.actions import Unchanged, action
 from queueops.dashboard.drawing import points
 from queueops.dashboard.fields import HowLong, Nothing, ending, told_until
@@ -28,6 +29,7 @@ def _overview(request: HttpRequest, actor: Actor) -> Page:
         "total": found.total,
         "rows": [(one, series.get(one.queue, {"succeeded": []})) for one in found.queues],
         "series": series[""],
+        "links": config().links,
         "now": {"at": found.at.timestamp(), "waiting": found.total.queued, "running": found.total.running},
     }
     return Page("overview.html", "Queues", context, "overview")

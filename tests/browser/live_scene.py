@@ -51,7 +51,7 @@ WORKERS = (
     ("critical-1@app-1", ("critical",), 4, 1),
     ("all-1@app-1", ("critical", "standard", "webhooks"), 8, 6),
     ("all-2@app-2", ("critical", "standard", "webhooks"), 8, 5),
-    ("bulk-1@app-3", ("bulk",), 4, 4),
+    ("bulk-1@app-3", ("bulk",), 4, 2),
 )
 
 
@@ -73,6 +73,16 @@ def build(*, minutes: int = 59) -> None:
     panic.on(
         MARIA, "whatsapp", until=timezone.now() + timedelta(minutes=40), reason="their status page is red"
     )
+
+
+def go_on(chance: random.Random) -> None:
+    """Let a moment pass: some jobs of bulk end, and fewer come."""
+    traffic = TRAFFIC[2]
+    with broker.store() as store:
+        now = store.now_ms()
+        claimed = store.claim(["bulk"], chance.randrange(4, 18), 0, f"past-{now}", 1, now_ms=now)
+        store.settle([Settlement(job.token, "succeeded", 700.0) for job in claimed.jobs])
+        _enqueue(store, chance, traffic, chance.randrange(0, 7), now)
 
 
 def _history(store: Store, chance: random.Random, minutes: int) -> None:
@@ -128,8 +138,11 @@ def _enqueue(
     store.enqueue(traffic.queue, jobs, now_ms=at)
 
 
-def _job(chance: random.Random, traffic: Traffic, at: int, *, due_ms: int = 0, resource: str = "") -> NewJob:
-    task, org = chance.choice(traffic.tasks), chance.choices(ORGS, range(len(ORGS), 0, -1))[0]
+def _job(
+    chance: random.Random, traffic: Traffic, at: int, *, org: str = "", due_ms: int = 0, resource: str = ""
+) -> NewJob:
+    task = chance.choice(traffic.tasks)
+    org = org or chance.choices(ORGS, range(len(ORGS), 0, -1))[0]
     task_id = f"{chance.getrandbits(128):032x}"
     message = new_message(
         task, kwargs={"org": org, "number": 17}, task_id=task_id, org=org, queue=traffic.queue
@@ -142,20 +155,19 @@ def _workers(store: Store, chance: random.Random) -> None:
     for number, (name, queues, slots, busy) in enumerate(WORKERS):
         holder = f"{name}:{4100 + number}"
         store.renew(holder, {}, answered=0, registration=_registration(name, queues, slots, number, now))
-        _hold(store, holder, queues, busy, now - chance.randrange(1_000, 9_000))
+        _hold(store, holder, queues, busy, now - chance.randrange(1_000, 9_000), number=2)
 
 
 def _stuck(store: Store, chance: random.Random) -> None:
     """A job that has run for too long in the hands of the last worker."""
     name, queues, *_ = WORKERS[-1]
     at = store.now_ms() - 17 * MINUTE
-    _enqueue(store, chance, TRAFFIC[2], 1, at - 2_000)
-    _hold(store, f"{name}:{4099 + len(WORKERS)}", queues, 1, at)
+    store.enqueue("bulk", [_job(chance, TRAFFIC[2], at - 2_000, org="acme")], now_ms=at - 2_000)
+    _hold(store, f"{name}:{4099 + len(WORKERS)}", queues, 1, at, number=1)
 
 
-def _hold(store: Store, holder: str, queues: Sequence[str], busy: int, at: int) -> None:
-    # No answer is acknowledged, so that a second hold does not give the first one back.
-    claim = store.claim(queues, busy, 0, holder, 1, now_ms=at)
+def _hold(store: Store, holder: str, queues: Sequence[str], busy: int, at: int, *, number: int) -> None:
+    claim = store.claim(queues, busy, 0, holder, number, now_ms=at)
     store.renew(holder, {job.token: 1_000.0 for job in claim.jobs}, answered=0)
 
 

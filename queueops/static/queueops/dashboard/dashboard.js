@@ -74,6 +74,7 @@
 
     const shown = (seconds) => (seconds == null ? "–" : seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`);
     const number = (value) => (value == null ? "–" : value.toLocaleString("en"));
+    const clock = (at, seconds) => new Date(at * 1000).toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined});
     const KINDS = {
         ended: {
             data: (series) => [series.at, series.succeeded, series.failed],
@@ -94,7 +95,7 @@
             data: () => {
                 let points = seen();
                 if (points.length === 1) {
-                    points = [[points[0][0] - 60, null, null], ...points];  // one point alone has no line
+                    points = [[points[0][0] - 45, null, null], ...points];  // one point alone has no line
                 }
                 return [0, 1, 2].map((place) => points.map((point) => point[place]));
             },
@@ -114,9 +115,9 @@
             padding: [8, 8, 0, 0],
             cursor: {y: false, points: {size: 6}},
             legend: {live: true},
-            scales: {x: {range: (plot, low, high) => (high == null ? [0, 60] : [Math.min(low, high - 120), high])}, y: {range: (plot, low, high) => [0, Math.max(high || 0, 1) * 1.08]}},
+            scales: {x: {range: (plot, low, high) => (high == null ? [0, 60] : [Math.min(low, high - 45), high])}, y: {range: (plot, low, high) => [0, Math.max(high || 0, 1) * 1.08]}},
             axes: [
-                {...axis, values: (plot, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit"})), space: 60, size: 26, gap: 4},
+                {...axis, values: (plot, splits) => splits.map((at) => clock(at, splits.at(-1) - splits[0] < 300)), space: 60, size: 26, gap: 4},
                 {...axis, size: 46, gap: 6, space: 34, values: (plot, splits) => splits.map((value) => label(value))},
             ],
             series: [
