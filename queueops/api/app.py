@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -88,9 +88,15 @@ for subject in SUBJECTS:
     api.add_router("", subject.router)
 
 
-def with_problems(pattern: Any) -> URLPattern:
-    """The same address, whose view also says "not found" and "not allowed" as a problem."""
+def with_problems(pattern: Any, patterns: Sequence[Any]) -> URLPattern:
+    """The same address, whose view also says "not found" and "not allowed" as a problem.
+
+    A job may be called `hold`, which is also the address of a verb: where the address itself has not the
+    method, another one of `patterns` that fits may have it.
+    """
     view: View = pattern.callback
+    fitting = [(one.callback, one.pattern.match(str(pattern.pattern))) for one in patterns]
+    others = [(other, found[2]) for other, found in fitting if found and other is not view]
 
     @wraps(view)
     def told(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -98,7 +104,13 @@ def with_problems(pattern: Any) -> URLPattern:
             response = view(request, *args, **kwargs)
         except Http404 as error:
             return problems.answer(request, error)
-        return problems.not_allowed(response) if isinstance(response, HttpResponseNotAllowed) else response
+        if not isinstance(response, HttpResponseNotAllowed):
+            return response
+        for other, named in others if not kwargs else ():
+            instead: HttpResponseBase = other(request, **named)
+            if not isinstance(instead, HttpResponseNotAllowed):
+                return instead
+        return problems.not_allowed(response)
 
     told.csrf_exempt = getattr(view, "csrf_exempt", False)  # type: ignore[attr-defined]
     changed: URLPattern = copy.copy(pattern)

@@ -62,6 +62,7 @@ STATUSES = {
     401: "No valid token, and nobody logged in.",
     403: "The scope of the token, or a permission of its user, is missing.",
     404: "Something that the request names is not known, or not installed.",
+    405: "The path has another method.",
     409: "The request was understood and is refused, by a rule or by the state of things.",
     413: "The body is too large.",
     422: "The request does not fit the schema; `errors` says where.",

@@ -7,4 +7,5 @@ from django.urls import re_path
 from queueops.api.app import api, nowhere, with_problems
 
 app_name = api.urls_namespace
-urlpatterns = [*(with_problems(pattern) for pattern in api.urls[0]), re_path("^.*$", nowhere)]
+_patterns = api.urls[0]
+urlpatterns = [*(with_problems(one, _patterns) for one in _patterns), re_path("^.*$", nowhere)]

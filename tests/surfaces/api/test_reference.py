@@ -51,7 +51,7 @@ def test_the_page_lists_every_route() -> None:
 
 def test_the_page_lists_every_status() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
-    assert {int(found) for found in re.findall(r"^\| (\d{3}) \|", page, re.M)} == {*problems.STATUSES, 405}
+    assert {int(found) for found in re.findall(r"^\| (\d{3}) \|", page, re.M)} == set(problems.STATUSES)
 
 
 def test_a_project_without_ninja_has_no_api_and_works() -> None:

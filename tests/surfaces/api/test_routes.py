@@ -122,6 +122,13 @@ def test_a_job_is_submitted_told_held_released_and_cancelled(shop: Celery, api: 
     ]
 
 
+def test_a_job_may_be_called_like_a_verb(app: Celery, store: Store, api: Caller) -> None:
+    app.send_task("shop.deliver", task_id="hold", queue="standard")
+    assert api.ok("GET", "jobs/hold")["task_id"] == "hold"
+    assert api.ok("POST", "jobs/hold", {"task_ids": ["hold"]})["count"] == 1
+    assert api("DELETE", "jobs/hold")["Allow"] == "POST"
+
+
 def test_a_job_that_cannot_be_is_refused(shop: Celery, api: Caller) -> None:
     unknown = api.refused(404, "POST", "jobs", {"task": "shop.delver"})
     assert "shop.deliver" in unknown["detail"]

@@ -26,6 +26,6 @@ def test_every_route_keeps_to_its_schema(case: schemathesis.Case, caller: Caller
 
 @pytest.mark.slow
 @long.parametrize()
-@settings(COMMON, max_examples=40)
+@settings(COMMON, max_examples=20)
 def test_every_route_keeps_to_its_schema_for_long(case: schemathesis.Case, caller: Caller) -> None:
     ask(case, caller)
