@@ -9,12 +9,12 @@ import click
 
 from queueops.cli.verbs import Answer, Call, verbs
 from queueops.errors import MissingExtra
-from queueops.ops import permissions
+from queueops.ops.permissions import VIEW_OPERATIONS
 
 commands = verbs()
 
 
-@commands.command()
+@commands.command(needs=VIEW_OPERATIONS)
 @click.option("--address", default="127.0.0.1", show_default=True, help="To listen on; others want a token.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=9808, show_default=True, help="0: any free.")
 def serve(call: Call, address: str, port: int) -> Answer:
@@ -23,7 +23,6 @@ def serve(call: Call, address: str, port: int) -> Answer:
         raise MissingExtra("Metrics", "metrics")
     from queueops.metrics import server
 
-    call.actor.require(permissions.VIEW_OPERATIONS)
     with suppress(KeyboardInterrupt):
         server.serve(address, port, told=click.echo)
     return Answer(None)

@@ -9,13 +9,14 @@ import click
 from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, verbs
 from queueops.ops import panic
+from queueops.ops.permissions import VIEW_AUDIT, VIEW_OPERATIONS
 
 commands = verbs()
 
 _RESOURCE = click.argument("resource", type=options.RESOURCE)
 
 
-@commands.command(watch=True)
+@commands.command(watch=True, needs=VIEW_OPERATIONS)
 @click.argument("resources", metavar="[RESOURCE]...", nargs=-1, type=options.RESOURCE)
 def status(call: Call, resources: tuple[str, ...]) -> Answer:
     """Show the resources that are in panic mode, or how these are."""
@@ -67,7 +68,7 @@ def off(call: Call, resource: str) -> Answer:
     return Answer({"resource": resource, "ended": ended}, [told])
 
 
-@commands.command()
+@commands.command(needs=VIEW_AUDIT)
 @_RESOURCE
 @options.limit(50, 1_000)
 def history(call: Call, resource: str, limit: int) -> Answer:

@@ -7,13 +7,14 @@ import click
 from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, verbs
 from queueops.ops import stats
+from queueops.ops.permissions import VIEW_OPERATIONS
 
 commands = verbs()
 
 _HOURS = click.option("--hours", type=click.IntRange(1, 192), default=1, show_default=True, help="Look back.")
 
 
-@commands.command()
+@commands.command(needs=VIEW_OPERATIONS)
 @options.one_queue
 @options.limit(20, 1_000)
 def failures(call: Call, queue: str | None, limit: int) -> Answer:
@@ -36,7 +37,7 @@ def failures(call: Call, queue: str | None, limit: int) -> Answer:
     return Answer(found, lines)
 
 
-@commands.command("error-summary")
+@commands.command("error-summary", needs=VIEW_OPERATIONS)
 @options.one_queue
 @_HOURS
 @options.limit(50)
@@ -49,7 +50,7 @@ def error_summary(call: Call, queue: str | None, hours: int, limit: int) -> Answ
     )
 
 
-@commands.command(watch=True)
+@commands.command(watch=True, needs=VIEW_OPERATIONS)
 @options.one_queue
 @click.option("--task", default="", help="Only this task.")
 @click.option("--minutes", type=click.IntRange(1, 60), help="A line a minute, for so many. [default: 15]")
@@ -72,7 +73,7 @@ def throughput(call: Call, queue: str | None, task: str, minutes: int | None, ho
     return Answer(found, lines)
 
 
-@commands.command("slow-jobs")
+@commands.command("slow-jobs", needs=VIEW_OPERATIONS)
 @options.one_queue
 @_HOURS
 @options.limit(20, 1_000)

@@ -95,12 +95,20 @@ class Verb(click.Command):
         watch: it takes --watch.
         asks: it asks before it acts, so it takes --yes.
         rehearses: it takes --dry-run.
+        needs: a permission, for operations that need none of their own since they have no actor.
     """
 
     def __init__(
-        self, *args: Any, watch: bool = False, asks: bool = False, rehearses: bool = False, **kwargs: Any
+        self,
+        *args: Any,
+        watch: bool = False,
+        asks: bool = False,
+        rehearses: bool = False,
+        needs: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.needs = needs
         if watch:
             every = click.FloatRange(min=0.2)
             told = "Show it again every so many seconds, until Ctrl-C."
@@ -126,6 +134,8 @@ class Verb(click.Command):
         assert self.callback is not None
 
         def ask() -> Answer:
+            if self.needs:
+                call.actor.require(self.needs)
             assert self.callback is not None
             answer: Answer = self.callback(call, **params)
             return answer

@@ -15,7 +15,7 @@ from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, verbs
 from queueops.conf import config
 from queueops.ops import scaling, workers
-from queueops.ops.permissions import Actor
+from queueops.ops.permissions import OPERATE_WORKER, Actor
 
 commands = verbs()
 
@@ -55,7 +55,7 @@ def status(call: Call, queue: str | None, jobs: int, limit: int) -> Answer:
     return Answer(found, lines)
 
 
-@commands.command()
+@commands.command(needs=OPERATE_WORKER)
 @options.one_queue
 @click.option("--slots", "-c", type=click.IntRange(1), default=4, show_default=True, help="Jobs at once.")
 @click.option("--pool", type=click.Choice(["prefork", "threads", "gevent", "solo"]), help="How it runs jobs.")

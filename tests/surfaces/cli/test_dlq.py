@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from celery import Celery
@@ -12,7 +15,7 @@ from django.utils import timezone
 
 from queueops.engine.store import Store
 from queueops.models import AuditEntry, DeadLetter
-from queueops.ops import dead_letters
+from queueops.ops import broker, dead_letters
 from tests.support import letters
 from tests.surfaces.cli.conftest import Run
 
@@ -89,6 +92,36 @@ def test_nothing_said_does_not_mean_everything(app: Celery, store: Store, run: R
     assert "--queue bulk" in run("dlq", "replay", "bulk", code=2).err
     assert "say --yes" in run("dlq", "replay", "--queue=standard", code=2).err
     assert DeadLetter.objects.parked().count() == 3
+
+
+def test_canaries_that_die_again_stop_a_replay(app: Celery, store: Store, run: Run) -> None:
+    made = dead(app, store, 5)
+
+    with dying_jobs():
+        done = run("dlq", "replay", "--queue=standard", "--canary=2", "--yes", "--json", code=1).data
+
+    assert (done["verdict"], done["count"], done["canary_failed"]) == ("canary_failed", 2, 2)
+    assert done["after"]
+    assert list(DeadLetter.objects.parked().filter(pk__in=made).values_list("pk", flat=True)) == made[2:]
+
+
+@contextmanager
+def dying_jobs() -> Iterator[None]:
+    """A worker whose jobs all die at once."""
+    over = Event()
+
+    def work() -> None:
+        with broker.store() as own:
+            while not over.wait(0.02):
+                own.settle([letters.dead(job) for job in own.claim(["standard"], 1, 0, "worker", 1).jobs])
+
+    thread = Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_discard_closes_letters_and_purge_deletes_the_old_ones(app: Celery, store: Store, run: Run) -> None:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 
 from queueops.cli.reference import leaves
 from queueops.engine.store import Store
-from queueops.models import DeadLetter
+from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import dead_letters, schedules
 from queueops.ops.permissions import Actor
 from tests.support import letters
@@ -125,3 +125,15 @@ def test_no_command_is_missing_here(app: Celery) -> None:
     there -= {"metrics serve"}
 
     assert there == set(CALLS)
+
+
+def test_without_permissions_no_command_does_anything(scene: dict[str, str], run: Run) -> None:
+    User.objects.create_user("nobody")
+    before = AuditEntry.objects.count()
+
+    for command, (arguments, _) in CALLS.items():
+        ran = run(*command.split(), *arguments.format(**scene).split(), "--user=nobody", code=5)
+        assert ran.out == "", command
+        assert "nobody needs the permission" in ran.err or "of their own only" in ran.err, command
+
+    assert AuditEntry.objects.count() == before

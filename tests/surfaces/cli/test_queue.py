@@ -118,6 +118,21 @@ def test_drain_asks_before_it_deletes(app: Celery, store: Store, run: Run) -> No
     assert "Say how to drain" in run("queue", "drain", "bulk", code=2).err
 
 
+def test_long_work_shows_a_bar_on_a_terminal(
+    app: Celery, store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queueops.cli.verbs.is_terminal", lambda name: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    store.enqueue("bulk", [new_job(queue="bulk") for _ in range(1_200)])
+
+    ran = run("queue", "drain", "bulk", "--remove", input="y\n")
+
+    assert "Have 1,200 jobs of bulk deleted, for good? [y/N]" in ran.err
+    assert "Draining bulk" in ran.err
+    assert "1200/1200" in ran.err
+    assert ran.out == "1,200 jobs of bulk deleted.\n"
+
+
 def test_stuck_jobs_are_listed_and_sent_to_the_dead_letters(app: Celery, store: Store, run: Run) -> None:
     letters.publish(app, 1)
     job = letters.claim(store)
