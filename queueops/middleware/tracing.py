@@ -14,6 +14,7 @@ from typing import Any
 from opentelemetry import context, propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
+from queueops.conf import config
 from queueops.engine.rules.states import OutcomeKind
 from queueops.middleware.chain import Envelope, Job, Middleware, Outcome
 
@@ -23,6 +24,8 @@ __all__ = ["HEADER", "Publishes", "Runs"]
 HEADER = "trace"
 #: Where the span of a run is kept, on Celery's request.
 _KEPT = "queueops_span"
+#: Says that a run of this thread has the current span.
+_RUNNING = context.create_key("queueops-run")
 
 
 class Publishes(Middleware):
@@ -36,7 +39,10 @@ class Publishes(Middleware):
         name = "retry" if envelope.is_retry else "enqueue"
         attempt = int(envelope.headers.get("retries") or 0) + 1
         said = _attributes(name, "send", envelope.task, envelope.task_id, envelope.queue, attempt)
-        said |= {"queueops.org": envelope.org, "queueops.resource": envelope.resource}
+        said |= {
+            "queueops.org": envelope.org or config().default_org,
+            "queueops.resource": envelope.resource,
+        }
         span = self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=said)
         carrier: dict[str, str] = {}
         propagate.inject(carrier, trace.set_span_in_context(span))
@@ -54,8 +60,11 @@ class Runs(Middleware):
 
     def before_run(self, job: Job) -> None:
         """Begin the span of the run, the current one until its end."""
-        span = self._start(job)
-        setattr(job.request, _KEPT, (span, context.attach(trace.set_span_in_context(span))))
+        span, token = self._start(job), None
+        # The jobs of a batch run together: the first of them is the current one, for all.
+        if context.get_value(_RUNNING) is None:
+            token = context.attach(context.set_value(_RUNNING, True, trace.set_span_in_context(span)))
+        setattr(job.request, _KEPT, (span, token))
 
     def after_run(self, job: Job, outcome: Outcome) -> None:
         """End the span of the run with its outcome."""
@@ -66,7 +75,8 @@ class Runs(Middleware):
         else:
             setattr(job.request, _KEPT, None)
             span, token = kept
-            context.detach(token)
+            if token is not None:
+                context.detach(token)
         span.set_attribute("queueops.outcome", outcome.kind.value)
         if outcome.error is not None and outcome.kind in (OutcomeKind.RETRIED, OutcomeKind.DEAD):
             span.set_attribute("error.type", type(outcome.error).__name__)
