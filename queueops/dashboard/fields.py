@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-__all__ = ["HowLong", "Nothing", "Sure", "Target", "ending", "told_until"]
+from queueops.conf import config
+
+__all__ = ["Call", "HowLong", "Nothing", "Sure", "Target", "ending", "told_until"]
 
 _FOR = (
     ("15", "15 minutes"),
@@ -58,6 +61,40 @@ class Sure(forms.Form):
         if data.get("sure", "").strip() != data.get(self.named):
             raise forms.ValidationError("The name you typed is another one. Nothing was done.")
         return data
+
+
+class Call(forms.Form):
+    """A task and what it is called with."""
+
+    task = forms.CharField(max_length=200, label="Task's whole name")
+    args = forms.CharField(required=False, help_text="A JSON list.", initial="[]")
+    kwargs = forms.CharField(required=False, help_text="A JSON object.", initial="{}")
+    queue = forms.ChoiceField(required=False)
+    org = forms.CharField(required=False, max_length=128)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["queue"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [("", "as the task is routed"), *((name, name) for name in sorted(config().queues))]
+
+    def clean_args(self) -> Any:
+        """Read the list."""
+        return self._json("args", list)
+
+    def clean_kwargs(self) -> Any:
+        """Read the object."""
+        return self._json("kwargs", dict)
+
+    def _json(self, name: str, kind: type) -> Any:
+        text = self.cleaned_data[name].strip()
+        try:
+            found = json.loads(text) if text else kind()
+        except ValueError as error:
+            raise forms.ValidationError(f"This is not JSON: {error}") from error
+        if not isinstance(found, kind):
+            raise forms.ValidationError(f"This must be a JSON {'list' if kind is list else 'object'}.")
+        return found
 
 
 def ending(data: Mapping[str, Any]) -> datetime | None:

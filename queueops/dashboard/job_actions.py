@@ -8,10 +8,12 @@ from typing import Any
 from django import forms
 
 from queueops.dashboard.actions import Unchanged, action
-from queueops.dashboard.fields import Target
+from queueops.dashboard.fields import Call, Target
+from queueops.engine.rules.priority import Priority
 from queueops.ops import jobs, leases, permissions
 from queueops.ops.jobs import Changed
 from queueops.ops.permissions import Actor
+from queueops.ops.submit import submit
 
 __all__: list[str] = []
 
@@ -39,6 +41,34 @@ class One(forms.Form):
     """Which job."""
 
     task_id = Target()
+
+
+class Enqueue(Call):
+    """A new job."""
+
+    priority = forms.ChoiceField(
+        required=False,
+        choices=[("", "as the task says"), *((one.name, one.name.lower()) for one in Priority)],
+    )
+    countdown = forms.FloatField(
+        required=False, min_value=0, label="In (seconds)", help_text="Empty: when it is its turn."
+    )
+
+
+@action("Enqueue a job", permissions.ENQUEUE_JOB, Enqueue)
+def enqueue(actor: Actor, data: Mapping[str, Any]) -> str:
+    """One more job."""
+    made = submit(
+        actor,
+        data["task"],
+        data["args"],
+        data["kwargs"],
+        queue=data["queue"],
+        org=data["org"],
+        priority=data["priority"] or None,
+        countdown=data["countdown"],
+    )
+    return f"Job {made.task_id} is {made.state}."
 
 
 @action("Run now", permissions.RETRY_JOB, Jobs)

@@ -14,8 +14,8 @@ from queueops.dashboard.actions import Unchanged, action
 from queueops.dashboard.drawing import points
 from queueops.dashboard.fields import HowLong, Nothing, ending, told_until
 from queueops.dashboard.page import Page, page
+from queueops.ops import alerts, leases, permissions, queues, stats, status
 from queueops.ops import cleanup as cleaning
-from queueops.ops import leases, permissions, queues, stats, status
 from queueops.ops.permissions import Actor
 
 __all__ = ["overview"]
@@ -30,6 +30,7 @@ def _overview(request: HttpRequest, actor: Actor) -> Page:
         "rows": [(one, series.get(one.queue, {"succeeded": []})) for one in found.queues],
         "series": series[""],
         "links": config().links,
+        "alerts": alerts.listed(actor),
         "now": {"at": found.at.timestamp(), "waiting": found.total.queued, "running": found.total.running},
     }
     return Page("overview.html", "Queues", context, "overview")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest
 
-from queueops.conf import config
 from queueops.dashboard.actions import Unchanged, action
+from queueops.dashboard.fields import Call
 from queueops.dashboard.page import Page, page
 from queueops.ops import permissions
 from queueops.ops import schedules as verbs
@@ -36,44 +35,16 @@ class Entry(forms.Form):
     name = forms.CharField(widget=forms.HiddenInput, required=False)
 
 
-class New(forms.Form):
+class New(Call):
     """A new entry. When: one of the three."""
 
     name = forms.CharField(max_length=200)
-    task = forms.CharField(max_length=200, label="Task's whole name")
     cron = forms.CharField(required=False, max_length=100, help_text="As 0 4 * * *.")
     every = forms.FloatField(required=False, min_value=0.02, label="Every (minutes)")
     at = forms.DateTimeField(
         required=False, label="Once at", widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
     )
-    args = forms.CharField(required=False, help_text="A JSON list.", initial="[]")
-    kwargs = forms.CharField(required=False, help_text="A JSON object.", initial="{}")
-    queue = forms.ChoiceField(required=False)
-    org = forms.CharField(required=False, max_length=128)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["queue"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "as the task is routed"), *((name, name) for name in sorted(config().queues))]
-
-    def clean_args(self) -> Any:
-        """Read the list."""
-        return self._json("args", list)
-
-    def clean_kwargs(self) -> Any:
-        """Read the object."""
-        return self._json("kwargs", dict)
-
-    def _json(self, name: str, kind: type) -> Any:
-        text = self.cleaned_data[name].strip()
-        try:
-            found = json.loads(text) if text else kind()
-        except ValueError as error:
-            raise forms.ValidationError(f"This is not JSON: {error}") from error
-        if not isinstance(found, kind):
-            raise forms.ValidationError(f"This must be a JSON {'list' if kind is list else 'object'}.")
-        return found
+    field_order = ("name", "task", "cron", "every", "at")
 
 
 @action("Run now", permissions.OPERATE_SCHEDULE, Entry)

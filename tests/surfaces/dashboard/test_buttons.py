@@ -100,6 +100,15 @@ def test_a_job_is_held_released_hurried_and_cancelled(press: Press, app: Celery,
     assert press("cancel", task_id=job)[0].startswith("warning: 0 of 1 job cancelled.")
 
 
+def test_a_job_is_enqueued(press: Press, app: Celery, store: Store) -> None:
+    given = {"task": "tasks.maintenance.clean_results", "queue": "bulk", "org": "acme", "priority": "LOW"}
+    [told] = press("enqueue", **given, countdown="60")
+    assert told.startswith("success: Job ") and told.endswith(" is scheduled.")
+    assert store.org_snapshot("bulk", "acme").scheduled == 1
+    [told] = press("enqueue", **{**given, "task": "tasks.maintenance.clean_result"})
+    assert told.startswith("error:") and "Did you mean tasks.maintenance.clean_results" in told
+
+
 def test_jobs_that_were_ticked_go_together(press: Press, app: Celery, store: Store) -> None:
     chosen = [letters.publish(app, number) for number in range(4)]
     assert press("cancel", task_id=chosen[:3]) == ["success: 3 jobs cancelled."]
