@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import Any, Unpack
 
 from django.db.models import Q
 
@@ -15,7 +15,7 @@ from queueops.errors import UnknownLetter
 from queueops.models import DeadLetter
 from queueops.ops import permissions
 from queueops.ops.batches import Cursor
-from queueops.ops.letter_filters import Counted, counted, matching, of_error
+from queueops.ops.letter_filters import Counted, Filters, Found, counted, found, matching
 from queueops.ops.letter_payload import Payload, payload_of
 from queueops.ops.masking import mask, mask_text
 from queueops.ops.permissions import Actor
@@ -108,8 +108,7 @@ def listed(
     before: str | None = None,
     limit: int = 100,
     payload: bool = True,
-    error: str = "",
-    **filters: Any,
+    **filters: Unpack[Filters],
 ) -> LetterPage:
     """A page of the letters that match, newest first.
 
@@ -117,45 +116,40 @@ def listed(
         before: `next_cursor` of the page before.
         limit: rows, 1 to 1,000.
         payload: args and kwargs too, for who may see them.
-        error, filters: as for `matching`.
+        filters: as for `matching`.
 
     Raises:
         PermissionDenied: the actor may not see letters.
         InvalidCursor: `before` is not from a page before.
     """
     actor.require(permissions.VIEW_LETTERS)
-    limit = min(max(1, limit), MOST)
-    found, _ = matching(**filters)
-    if "\x00" in error:
-        found = found.none()
-    cursor = Cursor.parse(before or "")
+    asked, cursor = found(**filters), Cursor.parse(before or "")
     with_payload = payload and actor.may(permissions.VIEW_PAYLOAD)
     left_out = _HEAVY if with_payload else (*_HEAVY, "args", "kwargs")
-    rows, after = _page(found, error, cursor, limit, left_out)
+    rows, after = _page(asked, cursor, min(max(1, limit), MOST), left_out)
     return LetterPage(tuple(_row(one, with_payload) for one in rows), str(after) if after else None)
 
 
 def _page(
-    found: DeadLetterQuerySet, error: str, cursor: Cursor | None, limit: int, left_out: tuple[str, ...]
+    asked: Found, cursor: Cursor | None, limit: int, left_out: tuple[str, ...]
 ) -> tuple[list[DeadLetter], Cursor | None]:
-    ordered = found.order_by("-died_at", "-id")
-    if not error:
+    ordered = asked.narrowed.order_by("-died_at", "-id")
+    if not asked.rest:
         rows = list(_older(ordered, cursor).defer(*left_out)[: limit + 1])
         return rows[:limit], _at(rows[limit - 1]) if len(rows) > limit else None
-    # A text is found by reading it, so each statement reads the texts of so many letters and no more.
-    rows, ends = [], monotonic() + LIST_SECONDS
+    # No index has all of the filters: each statement looks at so many letters and no more, and finds out in
+    # small steps first whether most of them match.
+    rows, size, ends = [], min(4 * limit, WINDOW), monotonic() + LIST_SECONDS
     while True:
-        window = _older(ordered, cursor)
-        last = [Cursor(*row) for row in window.values_list("died_at", "id")[WINDOW - 1 : WINDOW]]
-        if last:
-            window = window.filter(died_at__gte=last[0].died_at)
-        part = window.filter(of_error(error)).defer(*left_out)[: limit - len(rows) + 1]
-        rows += [one for one in part if not last or _at(one) >= last[0]]
+        window = [Cursor(*row) for row in _older(ordered, cursor).values_list("died_at", "id")[:size]]
+        part = DeadLetter.objects.filter(asked.rest, pk__in=[one.id for one in window])
+        rows += part.order_by("-died_at", "-id").defer(*left_out)[: limit - len(rows) + 1]
         if len(rows) > limit:
             return rows[:limit], _at(rows[limit - 1])
-        if not last or monotonic() > ends:
-            return rows, last[0] if last else None
-        cursor = last[0]
+        cursor = window[-1] if len(window) == size else None
+        if cursor is None or monotonic() > ends:
+            return rows, cursor
+        size = WINDOW
 
 
 def _older(ordered: DeadLetterQuerySet, cursor: Cursor | None) -> DeadLetterQuerySet:
@@ -178,23 +172,23 @@ def shown(actor: Actor, letter: int) -> LetterDetail:
         UnknownLetter: there is none of this number.
     """
     actor.require(permissions.VIEW_LETTERS)
-    found = DeadLetter.objects.filter(pk=letter).first() if 0 < letter < 2**63 else None
-    if found is None:
+    one = DeadLetter.objects.filter(pk=letter).first() if 0 < letter < 2**63 else None
+    if one is None:
         raise UnknownLetter(letter)
     with_payload = actor.may(permissions.VIEW_PAYLOAD)
-    has_line = bool(found.replay_number) or found.status == LetterStatus.REPLAYED
-    line = DeadLetter.objects.line_of(found).exclude(pk=found.pk) if has_line else DeadLetter.objects.none()
+    has_line = bool(one.replay_number) or one.status == LetterStatus.REPLAYED
+    line = DeadLetter.objects.line_of(one).exclude(pk=one.pk) if has_line else DeadLetter.objects.none()
     return LetterDetail(
-        letter=_row(found, with_payload, whole=True),
-        traceback=mask_text(found.traceback),
+        letter=_row(one, with_payload, whole=True),
+        traceback=mask_text(one.traceback),
         errors=tuple(
-            {**one, "message": mask_text(str(one.get("message") or ""))}
-            for one in found.attempts
-            if isinstance(one, Mapping)
+            {**attempt, "message": mask_text(str(attempt.get("message") or ""))}
+            for attempt in one.attempts
+            if isinstance(attempt, Mapping)
         ),
-        line=tuple(_row(one, False) for one in line.defer(*_HEAVY, "args", "kwargs")[:_LINE]),
-        alike=bounded_count(DeadLetter.objects.filter(fingerprint=found.fingerprint), _ALIKE),
-        payload=payload_of(found) if with_payload else None,
+        line=tuple(_row(other, False) for other in line.defer(*_HEAVY, "args", "kwargs")[:_LINE]),
+        alike=bounded_count(DeadLetter.objects.filter(fingerprint=one.fingerprint), _ALIKE),
+        payload=payload_of(one) if with_payload else None,
     )
 
 

@@ -124,6 +124,24 @@ def test_pages_of_an_error_go_on_where_they_stopped(database: None, monkeypatch:
         assert found == expected
 
 
+def test_filters_that_share_no_index_find_what_has_them_all(
+    database: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letter_list, "WINDOW", 3)
+    made = make(*[
+        {"queue": "bulk" if n % 2 else "standard", "org": "globex" if n % 3 else "acme", "task": f"t{n % 2}"}
+        for n in range(12)
+    ])  # fmt: skip
+    expected = [number for n, number in reversed(list(enumerate(made))) if n % 2 and n % 3]
+    asked = {"queue": "bulk", "org": "globex", "task": "t1"}
+    assert ids(**asked) == expected
+    matching, described = letter_list.matching(**asked)
+    assert {row.pk for row in matching} == set(expected)
+    assert described == {**asked, "status": "parked"}
+    page = letter_list.listed(ACTOR, limit=1, **asked)
+    assert ids(before=page.next_cursor, **asked) == expected[1:]
+
+
 def test_windows_that_end_within_one_moment_show_each_letter_once(
     database: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
