@@ -17,7 +17,8 @@ from queueops.middleware.slot_shares import GROWING, next_step, of_setting
 from queueops.ops import audit, broker, permissions, workers
 from queueops.ops.pauses import milliseconds, told
 from queueops.ops.permissions import Actor
-from queueops.ops.workers import command, moment
+from queueops.ops.worker_command import command
+from queueops.ops.workers import moment
 
 __all__ = ["Scaled", "Wanted", "command", "scale", "unscale", "wanted"]
 

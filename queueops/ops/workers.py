@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from secrets import token_hex
 from typing import Any
 
 from celery import current_app
@@ -17,8 +16,19 @@ from queueops.errors import UnknownQueue, UnknownWorker
 from queueops.middleware import worker_control
 from queueops.ops import audit, broker, permissions
 from queueops.ops.permissions import Actor
+from queueops.ops.worker_command import command
 
-__all__ = ["RunningJob", "WorkerAnswer", "WorkerRow", "listed", "quiet", "restart", "stop", "unquiet"]
+__all__ = [
+    "RunningJob",
+    "WorkerAnswer",
+    "WorkerRow",
+    "command",
+    "listed",
+    "quiet",
+    "restart",
+    "stop",
+    "unquiet",
+]
 
 #: Seconds that workers have to answer. One whose pool is `solo` can not answer while it runs a job.
 ANSWER_SECONDS = 2.0
@@ -245,27 +255,6 @@ def _answer(verb: str, worker: WorkerInfo, said: dict[str, Any] | None) -> Worke
     else:
         told = _TOLD[word]
     return WorkerAnswer(worker.node, word, told)
-
-
-def command(
-    queue: str | Iterable[str], count: int, *, pool: str = "", name: str = "", app: str | None = None
-) -> str:
-    """The shell command that starts a worker.
-
-    Args:
-        queue: one or several.
-        count: of its slots.
-        pool: as `--pool` takes it; "" is Celery's default.
-        name: its name in Celery; "" makes one of the queue, four random characters and the machine.
-        app: as `--app` takes it; None is the project's application.
-    """
-    queues = queue if isinstance(queue, str) else ",".join(queue)
-    chosen = f" --pool {pool}" if pool else ""
-    # Two processes of one name would both follow, and answer, what one of them is told.
-    called = name or f"{queues.replace(',', '-')}-{token_hex(2)}@%h"
-    return (
-        f"celery -A {app or current_app.main or 'config'} worker -Q {queues}{chosen} -c {count} -n {called}"
-    )
 
 
 def moment(ms: int) -> datetime:
