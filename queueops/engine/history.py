@@ -42,7 +42,8 @@ Kind = Literal["settled", "failed", "slow"]
 
 SPAN_MS: Mapping[Span, int] = {"minute": 60_000, "hour": 3_600_000}
 _COUNTS = ("ended", "failed", "dead", "retried", "cancelled", "lost")
-_HOURS_OF_SLOWEST = 24
+#: How far back the longest runs go.
+HOURS_OF_SLOWEST = 24
 _STEP = 64
 _TRIES = 3
 
@@ -218,7 +219,7 @@ class HistoryVerbs(Verbs):
         queues = [queue] if queue is not None else self.queues()
         if kind == "slow":
             at_ms = self.now_ms() if now_ms is None else now_ms
-            return self._slowest(queues, count, min(max(1, hours), _HOURS_OF_SLOWEST), at_ms)
+            return self._slowest(queues, count, min(max(1, hours), HOURS_OF_SLOWEST), at_ms)
         family = "settled" if kind == "settled" else "failures"
         lines = [
             read_ended(name, line)

@@ -75,20 +75,6 @@ class PlaceVerbs(Verbs):
         timers, *sizes = pipeline.execute()
         return sum(sizes), timers
 
-    def set_aside(self, queue: str, org: str) -> list[str]:
-        """Return the task ids of the org's jobs that are in no place of its own: blocked ones, and ready ones
-        of paused tasks.
-        """
-        places = [("blocked", ""), *(("aside", task) for task in self.paused_with_jobs(queue))]
-        return [task_id for place in places for task_id in self._strays(queue, *place, org)]
-
-    def _strays(self, queue: str, kind: str, task: str, org: str) -> Iterator[str]:
-        start, looked_at = 0, STEP
-        while looked_at == STEP:
-            looked_at, *found = self._run("strays", queue, kind, task, start, STEP, org)
-            yield from (task_id.decode() for task_id in found)
-            start += STEP
-
     def rings(self, queue: str, out: Sequence[str] = ()) -> list[str]:
         """Return the resources with an open ring, and those in ``out``."""
         found = self.client.zrange(self.key("rings", queue=queue), 0, RINGS - 1)

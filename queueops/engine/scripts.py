@@ -66,6 +66,7 @@ NAMES = (
     "strays",
     "draw",
     "spans",
+    "mask",
     "orgs",
     "tally",
     "listen",

@@ -19,6 +19,7 @@ from queueops.engine.gate_verbs import CONCURRENCY_LIMIT, FAIR_BY, GateVerbs
 from queueops.engine.history import HistoryVerbs
 from queueops.engine.job_verbs import JobVerbs
 from queueops.engine.leading import Leading
+from queueops.engine.org_verbs import OrgVerbs
 from queueops.engine.resource_verbs import ResourceVerbs
 from queueops.engine.rules.envelope import NewJob, pack
 from queueops.engine.slots import Slots
@@ -50,6 +51,7 @@ class Store(
     ResourceVerbs,
     HistoryVerbs,
     SurveyVerbs,
+    OrgVerbs,
     WorkerVerbs,
     EventVerbs,
     TallyVerbs,

@@ -47,6 +47,7 @@ class Forgotten:
         letters_purged: dead letters, whatever their status.
         limits_removed: rows of limits and pauses.
         schedules_disabled: entries of the schedule that made jobs of the org; they stay, disabled.
+        lines_masked: lines of the broker's history, one an attempt that ended or failed lately.
         results_masked, entries_masked: results and audit entries in which its name stood.
         after: where the same call goes on when its time was over; empty at the end.
     """
@@ -59,6 +60,7 @@ class Forgotten:
     letters_purged: int = 0
     limits_removed: int = 0
     schedules_disabled: int = 0
+    lines_masked: int = 0
     results_masked: int = 0
     entries_masked: int = 0
     after: str = ""
@@ -72,6 +74,7 @@ class Forgotten:
             + self.letters_purged
             + self.limits_removed
             + self.schedules_disabled
+            + self.lines_masked
             + self.results_masked
             + self.entries_masked
         )
@@ -139,6 +142,7 @@ def _tell(entry: AuditEntry, done: Forgotten) -> None:
             "letters_purged",
             "limits_removed",
             "schedules_disabled",
+            "lines_masked",
             "results_masked",
             "entries_masked",
         )
@@ -150,7 +154,7 @@ def _steps(store: Store, org: str, mask: Mask, dry_run: bool, after: str) -> Ite
     """Yield what was done, how often, and where to go on after it."""
     stage, _, number = after.partition(":")
     if stage not in ("results", "entries"):
-        for field, count in (_counted if dry_run else _done)(store, org):
+        for field, count in (_counted if dry_run else _done)(store, org, mask):
             yield field, count, "jobs"
         stage, number = "results", ""
     if stage == "results":
@@ -161,18 +165,19 @@ def _steps(store: Store, org: str, mask: Mask, dry_run: bool, after: str) -> Ite
         yield "entries_masked", count, f"entries:{last}"
 
 
-def _counted(store: Store, org: str) -> Iterator[tuple[str, int]]:
+def _counted(store: Store, org: str, mask: Mask) -> Iterator[tuple[str, int]]:
     yield "cancelled", OutboxEntry.objects.filter(org=org).count()
     for queue in known_queues(store, None):
         picture = store.org_snapshot(queue, org)
         yield "cancelled", picture.ready + picture.scheduled + len(store.set_aside(queue, org))
+        yield "lines_masked", sum(store.mask_org(queue, org, ""))
     yield "stopped", len(_leased(store, org))
     yield "letters_purged", DeadLetter.objects.filter(org=org).count()
     yield "limits_removed", OrgLimit.objects.filter(org=org).count()
     yield "schedules_disabled", len(_schedules(org))
 
 
-def _done(store: Store, org: str) -> Iterator[tuple[str, int]]:
+def _done(store: Store, org: str, mask: Mask) -> Iterator[tuple[str, int]]:
     # First what would make more jobs.
     yield "schedules_disabled", sum(_disable(model) for model in _schedules(org))
     yield "cancelled", OutboxEntry.objects.filter(org=org).delete()[0]
@@ -183,6 +188,9 @@ def _done(store: Store, org: str) -> Iterator[tuple[str, int]]:
     for row in rows:
         row.delete()  # one by one: each is published
     yield "limits_removed", len(rows)
+    for queue in known_queues(store, None):
+        for count in store.mask_org(queue, org, mask.word):
+            yield "lines_masked", count
 
 
 def _cancelled(store: Store, org: str) -> Iterator[tuple[str, int]]:

@@ -66,3 +66,21 @@ def test_jobs_whose_text_is_gone_are_purged_too(world: World) -> None:
 
     assert world.store.purge(QUEUE, now_ms=world.now) == 1
     assert world.queue().ready == 0
+
+
+def test_one_org_is_purged_and_the_others_keep_their_jobs(world: World) -> None:
+    world.enqueue("acme", number=600)
+    world.enqueue("acme", number=2, resource="mail")
+    world.enqueue("acme", number=501, due_ms=world.now + 1000)
+    world.enqueue("beta", number=2)
+    world.enqueue("beta", due_ms=world.now + 1000)
+    running = world.take(1) + world.take(1)  # one of each
+
+    steps = list(world.store.purge_steps(QUEUE, "acme", now_ms=world.now))
+
+    assert sum(steps) == 1102 and max(steps) <= 500
+    picture = world.queue()
+    assert (picture.ready, picture.scheduled, picture.leased, picture.orgs_waiting) == (1, 1, 2, 1)
+    assert picture.totals["cancelled"] == 1102
+    assert world.settle(*running) == ["settled"] * 2
+    assert len(world.take(9)) == 1

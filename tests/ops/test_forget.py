@@ -15,7 +15,7 @@ from queueops.engine.store import Store
 from queueops.engine.types import Settlement
 from queueops.errors import BrokerUnavailable, InvalidOrg, OrgRefused
 from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry
-from queueops.ops import audit, broker, limits, orgs, status
+from queueops.ops import audit, broker, limits, orgs, stats, status
 from queueops.ops.forgotten_names import Mask
 from queueops.ops.permissions import Actor
 from tests.support import letters, site
@@ -83,6 +83,8 @@ def test_nothing_is_left_of_it_and_all_of_the_others(app: Celery, store: Store) 
     assert (done.cancelled, done.stopped, done.running) == (would.cancelled, would.stopped, 0) == (8, 1, 0)
     assert (done.letters_purged, done.limits_removed, done.schedules_disabled) == (2, 2, 1)
     assert (done.results_masked, done.entries_masked, done.after) == (1, 3, "")
+    assert (would.lines_masked, done.lines_masked) == (0, 1)  # of the run that was stopped
+    done.lines_masked = 0
     assert (would.count, would.name) == (done.count, word)
     assert ("letters_purged", 2) in seen
     assert set(store.living([running.task_id])) == set()
@@ -92,6 +94,28 @@ def test_nothing_is_left_of_it_and_all_of_the_others(app: Celery, store: Store) 
     after = orgs.stats(ME, "acme-2")
     assert (after.ready + after.scheduled, after.letters) == (5, 1)
     assert orgs.stats(ME, "acme").ready == 0
+
+
+def test_its_name_leaves_the_history(app: Celery, store: Store) -> None:
+    for org in ("acme", "acme-2"):
+        letters.publish(app, queue="bulk", org=org)
+        letters.die(store, "bulk")
+        for _ in range(300):  # beyond what is counted together, so that some stand among the slowest
+            letters.publish(app, queue="bulk", org=org)
+        jobs = store.claim(["bulk"], 300, 0, "w", 1).jobs
+        store.settle(Settlement(job.token, "succeeded", 20.0 + at) for at, job in enumerate(jobs))
+    before = stats.last_hour(["bulk"])["bulk"]
+
+    would = orgs.forget(ME, "acme", dry_run=True)
+    done = orgs.forget(ME, "acme")
+
+    word = Mask("acme").word
+    assert would.lines_masked == done.lines_masked >= 302
+    assert {ended.org for ended in store.recent("settled", 1000, "bulk")} == {word, "acme-2"}
+    assert {ended.org for ended in stats.failures("bulk")} == {word, "acme-2"}
+    assert {ended.org for ended in stats.slow_jobs("bulk", limit=100)} <= {word, "acme-2"}
+    assert stats.last_hour(["bulk"])["bulk"] == before
+    assert orgs.forget(ME, "acme").lines_masked == 0
 
 
 def test_its_name_is_masked_where_it_stands(app: Celery, store: Store) -> None:
