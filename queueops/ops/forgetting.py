@@ -25,7 +25,7 @@ from queueops.ops.jobs import cancel_all
 from queueops.ops.org_list import known_queues
 from queueops.ops.permissions import Actor
 
-__all__ = ["Forgotten", "forget"]
+__all__ = ["COUNTED", "Forgotten", "forget"]
 
 #: How long to wait for the runs of the org to end before its traces are masked.
 STOP_SECONDS = 10.0
@@ -33,6 +33,19 @@ STOP_SECONDS = 10.0
 ROUNDS = 5
 
 Progress = Callable[[str, int], None]
+
+#: The fields of `Forgotten` that count something.
+COUNTED = (
+    "schedules_disabled",
+    "cancelled",
+    "stopped",
+    "running",
+    "letters_purged",
+    "limits_removed",
+    "lines_masked",
+    "results_masked",
+    "entries_masked",
+)
 
 
 @dataclass(slots=True)
@@ -66,18 +79,14 @@ class Forgotten:
     after: str = ""
 
     @property
+    def counts(self) -> dict[str, int]:
+        """What was done and how often, in the order in which it is done."""
+        return {name: getattr(self, name) for name in COUNTED}
+
+    @property
     def count(self) -> int:
         """All that was changed."""
-        return (
-            self.cancelled
-            + self.stopped
-            + self.letters_purged
-            + self.limits_removed
-            + self.schedules_disabled
-            + self.lines_masked
-            + self.results_masked
-            + self.entries_masked
-        )
+        return sum(self.counts.values()) - self.running
 
 
 def forget(
@@ -133,21 +142,8 @@ def forget(
 
 
 def _tell(entry: AuditEntry, done: Forgotten) -> None:
-    told = {
-        name: getattr(done, name)
-        for name in (
-            "cancelled",
-            "stopped",
-            "running",
-            "letters_purged",
-            "limits_removed",
-            "schedules_disabled",
-            "lines_masked",
-            "results_masked",
-            "entries_masked",
-        )
-    }
-    AuditEntry.objects.filter(pk=entry.pk).update(parameters={name: n for name, n in told.items() if n})
+    told = {name: number for name, number in done.counts.items() if number}
+    AuditEntry.objects.filter(pk=entry.pk).update(parameters=told)
 
 
 def _steps(store: Store, org: str, mask: Mask, dry_run: bool, after: str) -> Iterator[tuple[str, int, str]]:
