@@ -17,6 +17,7 @@ from queueops.middleware.slot_shares import GROWING, next_step, of_setting
 from queueops.ops import audit, broker, permissions, workers
 from queueops.ops.pauses import milliseconds, told
 from queueops.ops.permissions import Actor
+from queueops.ops.worker_answers import ask
 from queueops.ops.worker_command import command
 from queueops.ops.workers import moment
 
@@ -118,7 +119,7 @@ def scale(actor: Actor, queue: str, count: int, *, until: datetime | None = None
         store.set_scale(setting)
         given = of_setting(setting, live)
         asked = {one.node: given[one.holder] for one in live if one.pool in GROWING}
-        answers = workers.ask(worker_control.SCALE, {"slots": asked}, list(asked))
+        answers = ask(worker_control.SCALE, {"slots": asked}, list(asked))
     by_worker = {one.node: _slots(answers.get(one.node), one) for one in live}
     before, after = sum(one.size for one in live), sum(by_worker.values())
     audit.record(actor, "scale", f"queue {queue}", told(count=str(count), until=until), abs(after - before))

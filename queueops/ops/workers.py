@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from celery import current_app
-
 from queueops.conf import config
 from queueops.engine.store import Store
 from queueops.engine.types import HeldJob, WorkerInfo
@@ -16,6 +14,7 @@ from queueops.errors import UnknownQueue, UnknownWorker
 from queueops.middleware import worker_control
 from queueops.ops import audit, broker, permissions
 from queueops.ops.permissions import Actor
+from queueops.ops.worker_answers import DONE, WorkerAnswer, answer_of, ask
 from queueops.ops.worker_command import command
 
 __all__ = [
@@ -29,9 +28,6 @@ __all__ = [
     "stop",
     "unquiet",
 ]
-
-#: Seconds that workers have to answer. One whose pool is `solo` can not answer while it runs a job.
-ANSWER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +77,6 @@ class WorkerRow:
     current: tuple[RunningJob, ...]
     stopping: bool = False
     autoscale: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerAnswer:
-    """What one worker answered.
-
-    `word` is "quiet", "unquiet", "unchanged" (it was so already), "stopping", "restarting", "cannot" or
-    "silent" (no answer in time); `told` says it in a sentence.
-    """
-
-    name: str
-    word: str
-    told: str
 
 
 def listed(actor: Actor, queue: str | None = None, *, current: int = 5) -> list[WorkerRow]:
@@ -174,9 +157,9 @@ def _ask(
     with broker.store() as store:
         workers = named(store.workers(), wanted)
         answers = ask(command, arguments, [one.node for one in workers])
-    done = [_answer(verb, one, answers.get(one.node)) for one in workers]
+    done = [answer_of(one, answers.get(one.node)) for one in workers]
     for one in done:
-        audit.record(actor, verb, f"worker {one.name}", {"done": one.word}, int(one.word in _DONE))
+        audit.record(actor, verb, f"worker {one.name}", {"done": one.word}, int(one.word in DONE))
     return done
 
 
@@ -189,16 +172,6 @@ def named(workers: Sequence[WorkerInfo], names: Iterable[str]) -> list[WorkerInf
             raise UnknownWorker(name, (one.node or one.holder for one in workers))
         found.update((one.node, one) for one in those)
     return list(found.values())
-
-
-def ask(command: str, arguments: dict[str, Any], nodes: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Send a remote control command; return what each worker answered in time, by its name."""
-    if not nodes:
-        return {}
-    replies = current_app.control.broadcast(
-        command, arguments=arguments, destination=list(nodes), reply=True, timeout=ANSWER_SECONDS
-    )
-    return {node: answer for reply in replies or () for node, answer in reply.items()}
 
 
 def _row(one: WorkerInfo, jobs: Iterable[HeldJob], now_ms: int) -> WorkerRow:
@@ -224,37 +197,6 @@ def _row(one: WorkerInfo, jobs: Iterable[HeldJob], now_ms: int) -> WorkerRow:
         stopping=one.stopping,
         autoscale=one.bounds,
     )
-
-
-_DONE = frozenset({"quiet", "unquiet", "stopping", "restarting"})
-
-_TOLD = {
-    "quiet": "It takes no new job; what runs ends.",
-    "unquiet": "It takes jobs again.",
-    "unchanged": "It was so already.",
-    "stopping": "It ends when its running jobs have ended.",
-}
-
-
-def _answer(verb: str, worker: WorkerInfo, said: dict[str, Any] | None) -> WorkerAnswer:
-    if not isinstance(said, dict) or "word" not in said:
-        told = f"It did not answer within {ANSWER_SECONDS:g} s"
-        if said and "error" in said:
-            told = f"It refused: {said['error']}"
-        elif worker.pool == "solo":
-            told += "; its pool is solo, so it hears of this when its job has ended"
-        return WorkerAnswer(worker.node, "silent", f"{told}.")
-    word = str(said["word"])
-    if word == "restarting":
-        told = f"{said['children']} children are replaced, each when it has ended its job."
-    elif word == "cannot":
-        told = (
-            f"The pool {worker.pool} has no children to replace. Stop it, and whoever supervises it starts "
-            f"it again; else: {command(worker.queues, worker.size, pool=worker.pool, name=worker.node)}"
-        )
-    else:
-        told = _TOLD[word]
-    return WorkerAnswer(worker.node, word, told)
 
 
 def moment(ms: int) -> datetime:
