@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Query, Schema
 from pydantic import Field
@@ -13,8 +13,8 @@ from queueops.api.fields import INTEGRAL, Body, Flag, NameFilter, TextFilter
 from queueops.api.pages import Cursor, Limit, number, sliced
 from queueops.api.routes import ADMIN, Routes
 from queueops.api.shapes import Told, many, page, row, shape
-from queueops.models import AuditEntry
-from queueops.ops import audit_log, cleanup, configuration, doctor, leases
+from queueops.models import Alert, AuditEntry
+from queueops.ops import alerts, audit_log, cleanup, configuration, doctor, leases
 
 routes = Routes("system")
 
@@ -106,6 +106,13 @@ def audit(
     return {"items": found, "next": str(found[-1].pk) if len(found) == limit else None}
 
 
+@routes.get("alerts", page(row(Alert)))
+def alerted(request: Request, cursor: Cursor = "", limit: Limit = 100) -> Any:
+    """List what is wrong now as the alerts see it, the longest first."""
+    found = alerts.listed(request.auth.actor)
+    return sliced(lambda most: found[:most], cursor, limit)
+
+
 @routes.get("configuration", page(shape(configuration.Setting)))
 def settings(request: Request, cursor: Cursor = "", limit: Limit = 1000) -> Any:
     """Tell every setting, its value with secrets masked, and who says so."""
@@ -133,6 +140,7 @@ def events(
     org: NameFilter = "",
     task_id: TextFilter = "",
     last_id: Annotated[str, Query(pattern=r"^[0-9-]*$", max_length=40)] = "",
+    only: Literal["", "jobs", "snapshots"] = "",
 ) -> Any:
     """Follow what happens, as server-sent events; `Last-Event-ID` goes on after a dropped connection."""
     return sse.stream(request, request.auth.actor)
