@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Unpacks a package of Debian under var/ for the tests that need its programs; they skip where it cannot be had, and in CI.
+GET = sh deploy/local/get-package.sh
+
 .DEFAULT_GOAL := help
 .PHONY: help up dev password demo test test-all check format conformance bench soak screenshots requirements clean
 
@@ -37,6 +40,7 @@ test: .venv/.dev ## run the tests, except the long ones
 
 # The long ones one after the other: they fill the machine, or tell what it can do.
 test-all: test ## run the tests, then the long ones
+	@$(GET) prometheus || true
 	@$(BIN)/python -m pytest -m "conformance or browser or sentinel or soak or slow" $(ARGS)
 
 check: .venv/.dev ## check format, lint, types and the layers of imports

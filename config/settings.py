@@ -173,6 +173,11 @@ QUEUEOPS = {
     },
     "DEFAULT_QUEUE": "standard",
     "ALLOW_PRIVATE_ADDRESSES": env.bool("ALLOW_PRIVATE_ADDRESSES", default=False),
+    # Beside the dashboard; an empty address is no link.
+    "LINKS": {
+        "Flower": env.str("FLOWER_URL", default=f"http://127.0.0.1:{env.int('FLOWER_PORT', default=5555)}/"),
+        "Grafana": env.str("GRAFANA_URL", default=""),
+    },
 }
 # Timeouts, retention and limits of webhooks, in JSON; the names are in tasks/conf.py.
 WEBHOOKS = env.json("WEBHOOKS", default={})

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from queueops.engine.history import Bucket, combined, counted_name, read_bucket, read_ended
+from queueops.engine.history import (
+    HOURS_KEPT,
+    SPAN_MS,
+    Bucket,
+    combined,
+    counted_name,
+    read_bucket,
+    read_ended,
+)
 from queueops.engine.replies import TOTALS
 from queueops.engine.verbs import Verbs, at
 
@@ -54,8 +62,11 @@ class TallyVerbs(Verbs):
         parts: dict[str, list[Bucket]] = {}
         for name, ever, last in zip(tasks[::3], tasks[1::3], tasks[2::3], strict=True):
             parts[name.decode()] = [read_bucket(_pairs(ever), 0), read_bucket(_pairs(last), 0)]
+        first_ms = (int(now) // SPAN_MS["hour"] - HOURS_KEPT + 1) * SPAN_MS["hour"]
+        alive = {*parts, *(counted_name(one.task) for one in uncounted if one.ended_ms >= first_ms)}
         for ended in uncounted:
-            parts.setdefault(counted_name(ended.task), []).append(ended.as_bucket())
+            if (name := counted_name(ended.task)) in alive:
+                parts.setdefault(name, []).append(ended.as_bucket())
         known = _pairs(state)
         return Tally(
             queue=queue,

@@ -24,7 +24,7 @@ __all__ = ["FiguresCollector"]
 #: Resources with series of their own, and series of one queue's errors, at most.
 RESOURCES = 100
 ERRORS = 500
-QUANTILES = (0.5, 0.95, 0.99)
+PERCENTILES = (50, 95, 99)
 
 _LE = [*(str(ms / 1000) for ms in BOUNDS_MS), "+Inf"]
 _STATUSES = ("succeeded", "dead", "retried", "cancelled", "lost")
@@ -142,9 +142,9 @@ def _tell_ever(made: _Made, one: QueueFigures) -> None:
     for (task, error), number in _errors(tally.tasks).items():
         made.add("queueops_failures", (queue, task, error), number)
     for priority, waits in one.waits.items():
-        for quantile in QUANTILES:
-            place = min(len(waits) - 1, int(quantile * len(waits)))
-            made.add("queue_latency_seconds", (queue, str(priority), str(quantile)), waits[place] / 1000)
+        for percentile in PERCENTILES:
+            place = min(len(waits) - 1, percentile * len(waits) // 100)
+            made.add("queue_latency_seconds", (queue, str(priority), str(percentile)), waits[place] / 1000)
 
 
 def _errors(tasks: Mapping[str, Bucket]) -> Mapping[tuple[str, str], int]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "Family", "markdown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ FAMILIES: Mapping[str, Family] = {
     "queue_run_seconds": Family("histogram", _TASK, "Time in the task's body, of attempts that ran."),
     "queue_latency_seconds": Family(
         "gauge",
-        ("queue", "priority", "quantile"),
+        ("queue", "priority", "percentile"),
         "From ready to claimed by priority, of the queue's latest 2,000 attempts.",
     ),
     # Workers
@@ -182,3 +182,16 @@ FAMILIES: Mapping[str, Family] = {
     "queueops_broker_memory_bytes": Family("gauge", (), "Memory that the broker's server uses."),
     "queueops_broker_memory_limit_bytes": Family("gauge", (), "Its maxmemory; 0 is none."),
 }
+
+
+def markdown() -> str:
+    """Return the table of docs/metrics.md (`python -m queueops.metrics.families` prints it)."""
+    lines = ["| metric | type | labels | what it says |", "|---|---|---|---|"]
+    for name, family in FAMILIES.items():
+        shown = f"{name}_total" if family.type == "counter" else name
+        lines.append(f"| `{shown}` | {family.type} | {', '.join(family.labels)} | {family.help} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

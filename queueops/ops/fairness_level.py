@@ -109,21 +109,22 @@ def fairness(
     Args:
         attempts: the latest that ended.
         now_ms: the broker's time.
-        weights: by org; an org that is not there has weight 1.
+        weights: by org; that of the orgs that are not there is under "".
         claimable: orgs with a ready job that no gate holds.
         by_count: the queue is shared by number of jobs.
     """
     recent = [one for one in attempts if one.ended_ms > now_ms - WINDOW_SECONDS * 1000]
     parts = shares(recent, by_count=by_count)
-    total = sum(weights.get(org, 1.0) for org in parts)
-    quiet = {org for org, part in parts.items() if part < weights.get(org, 1.0) / total / 2}
+    usual = weights.get("", 1.0)
+    total = sum(weights.get(org, usual) for org in parts)
+    quiet = {org for org, part in parts.items() if part < weights.get(org, usual) / total / 2}
     slowdowns = [slowdown(one) for one in recent if one.org in quiet]
     backlogged = _backlogged(recent, set(claimable))
     return Fairness(
         quiet_orgs=len(quiet),
         quiet_slowdown=_p95(slowdowns),
         backlogged_orgs=len(backlogged),
-        share_error=_share_error({org: (parts.get(org, 0.0), weights.get(org, 1.0)) for org in backlogged}),
+        share_error=_share_error({org: (parts.get(org, 0.0), weights.get(org, usual)) for org in backlogged}),
     )
 
 

@@ -8,6 +8,7 @@ seen to fall; it outlives workers and web processes, and each of them reads the 
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +119,7 @@ def figures(actor: Actor) -> Figures:
     actor.require(permissions.VIEW_OPERATIONS)
     with broker.store() as store:
         now_ms = store.now_ms()
-        workers = [one for one in store.workers() if one.expires_ms > now_ms]
+        workers = [one for one in store.workers() if not one.lapsed]
         letters = _letters(store)
         names = sorted({*config().queues, *store.queues()})
         lots = Lots(store)
@@ -182,7 +183,7 @@ def _queue(
         fairness=fairness_level.fairness(
             attempts,
             now_ms,
-            _weights(store, queue, attempts),
+            _weights(store, queue),
             {place.org for place in ready if place.org and not place.gate},
             by_count=by_count,
         ),
@@ -199,39 +200,39 @@ def _by_gate(places: Sequence[Place]) -> Mapping[str, int]:
     return found
 
 
-def _weights(store: Store, queue: str, attempts: Sequence[Attempt]) -> Mapping[str, float]:
-    """Weights of orgs that have limits of their own; the others have 1, or the queue's default."""
+def _weights(store: Store, queue: str) -> Mapping[str, float]:
+    """Weights of the orgs that have limits of their own; that of the others is under ""."""
     limits = store.read_limits(queue)
-    default = limits.get("")
-    own = {org: one.weight for org, one in limits.items()}
-    return {one.org: own.get(one.org, default.weight if default else 1.0) for one in attempts}
+    return {"": 1.0, **{org: one.weight for org, one in limits.items()}}
 
 
-def _orgs(depths: Counter[str], uses: Mapping[str, fairness_level.OrgUse]) -> Sequence[OrgFigures]:
-    orgs = sorted({*depths, *uses} - {OTHER}, key=lambda org: (-depths[org], -_share(uses, org), org))
-    top, rest = orgs[:TOP_ORGS], [*orgs[TOP_ORGS:], OTHER]
+def _orgs(depths: Mapping[str, int], uses: Mapping[str, fairness_level.OrgUse]) -> Sequence[OrgFigures]:
+    first = heapq.nlargest(TOP_ORGS, ((number, org) for org, number in depths.items() if org != OTHER))
+    top = [org for _, org in first]
+    if len(top) < TOP_ORGS:
+        idle = [(one.share, org) for org, one in uses.items() if org not in depths and org != OTHER]
+        top += [org for _, org in heapq.nlargest(TOP_ORGS - len(top), idle)]
+    chosen = set(top)
+    rest = [one for org, one in uses.items() if org not in chosen]
+    attempts = sum(one.attempts for one in rest)
     found = [
-        OrgFigures(org, depths[org], uses[org].share, uses[org].wait_seconds)
-        if org in uses
-        else OrgFigures(org, depths[org], None, None)
-        for org in top
+        OrgFigures(
+            org,
+            depths.get(org, 0),
+            uses[org].share if org in uses else None,
+            uses[org].wait_seconds if org in uses else None,
+        )
+        for org in sorted(top)
     ]
-    used = [uses[org] for org in rest if org in uses]
-    attempts = sum(one.attempts for one in used)
-    waited = sum(one.wait_seconds * one.attempts for one in used)
     return [
         *found,
         OrgFigures(
             OTHER,
-            sum(depths[org] for org in rest),
-            sum(one.share for one in used) if used else None,
-            waited / attempts if attempts else None,
+            sum(depths.values()) - sum(one.ready for one in found),
+            sum(one.share for one in rest) if rest else None,
+            sum(one.wait_seconds * one.attempts for one in rest) / attempts if attempts else None,
         ),
     ]
-
-
-def _share(uses: Mapping[str, fairness_level.OrgUse], org: str) -> float:
-    return uses[org].share if org in uses else 0.0
 
 
 def _waits(attempts: Sequence[Attempt], patience: Mapping[int, int] | None) -> Mapping[int, Sequence[int]]:

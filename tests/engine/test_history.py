@@ -195,6 +195,24 @@ def test_what_is_counted_and_what_is_not_yet_make_one_number(world: World) -> No
         assert world.store.tally(QUEUE, now_ms=world.now).ended.ended == ended
 
 
+def test_counters_of_a_task_go_on_over_hours_and_the_counting_of_lines(world: World) -> None:
+    total = 0
+    for number in (300, 10, 256, 3, 600):
+        run(world, number, 20, task="shop.pay")
+        total += number
+        tally = world.store.tally(QUEUE, now_ms=world.now)
+        assert (tally.tasks["shop.pay"].ended, sum(tally.tasks["shop.pay"].run)) == (total, total)
+        assert tally.ended.ended == total
+        world.clock.advance(ms=HOUR_MS)
+
+    run(world, 256, outcome="dead", task="shop.pay", run_ms=1)
+    world.clock.advance(ms=2 * HOUR_MS)
+    run(world, 256, task="shop.pay")
+    assert world.store.tally(QUEUE, now_ms=world.now).tasks["shop.pay"].errors == {"unknown": 256}
+    world.clock.advance(ms=9 * 24 * HOUR_MS)
+    assert world.store.tally(QUEUE, now_ms=world.now).tasks == {}, "nothing of it has ended for eight days"
+
+
 def test_lines_that_wait_to_be_counted_belong_to_their_own_minute(world: World) -> None:
     run(world, 5)
     world.clock.advance(ms=3 * MINUTE_MS)

@@ -93,7 +93,7 @@ def scene(app: Celery, store: Store, stack: Stack) -> Scene:
     for number in range(3):
         stack.enqueue("run", f"quick-{number}", org=f"org-{number}")
     stack.wait_empty("standard")
-    stack.enqueue("hold", "long", "end of the scene")
+    stack.enqueue("hold", "long", "end of the scene", 600.0)
     stack.wait_started("long")
     store.set_limits("bulk", {"slow": Limits(rpm=1), "": Limits(weight=1)})
     store.set_queue("bulk", concurrency=50)
@@ -110,11 +110,21 @@ def scene(app: Celery, store: Store, stack: Stack) -> Scene:
         letters.publish(app, queue="bulk", org="slow")
     letters.claim(store, "bulk")
     letters.publish(app, queue="bulk", countdown=600)
+    share(app, store)
     every, _ = IntervalSchedule.objects.get_or_create(every=1, period="hours")
     PeriodicTask.objects.all().delete()
     PeriodicTask.objects.create(name="hourly", task="shop.pay", interval=every)
     store.client.hset(store.key("schedule"), "hourly", 1_700_000_000_000)
     return Scene(store, worker)
+
+
+def share(app: Celery, store: Store) -> None:
+    """Two orgs with a backlog in critical all the while, of which twelve attempts each have ended."""
+    for _ in range(13):
+        for org in ("left", "right"):
+            letters.publish(app, queue="critical", org=org)
+    for _ in range(24):
+        end(store, "critical", "succeeded", 1.0)
 
 
 def end(store: Store, queue: str, outcome: str, run_ms: float = 100.0) -> None:
