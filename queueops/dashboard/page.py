@@ -19,7 +19,7 @@ from django.urls import reverse
 
 from queueops.errors import BrokerUnavailable, QueueOpsError, UnknownJob, UnknownQueue
 from queueops.models import AuditEntry
-from queueops.ops import permissions
+from queueops.ops import broker, permissions
 from queueops.ops.permissions import Actor
 
 __all__ = ["NAMESPACE", "Page", "Section", "actor_of", "guarded", "page", "sections"]
@@ -86,7 +86,8 @@ def page(view: Callable[..., Page]) -> Callable[..., HttpResponse]:
     def answer(request: HttpRequest, **given: Any) -> HttpResponse:
         actor = actor_of(request)
         try:
-            made = view(request, actor, **given)
+            with broker.shared():
+                made = view(request, actor, **given)
         except PermissionDenied as refused:
             made = Page("told.html", "Not allowed", {"told": str(refused)}, live=False, status=403)
         except (UnknownJob, UnknownQueue, Http404) as unknown:

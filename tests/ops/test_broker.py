@@ -40,3 +40,36 @@ def test_another_transport_is_refused_with_what_to_write(database: None) -> None
         broker.store(),
     ):
         pass
+
+
+def test_who_shares_a_connection_opens_one_and_closes_it(database: None) -> None:
+    server = Valkey()
+    try:
+        with site.celery_app(server.broker_url), server.client() as client:
+
+            def opened() -> int:
+                return int(client.info("stats")["total_connections_received"])
+
+            before = opened()
+            with broker.shared():
+                assert opened() == before, "nothing is opened before it is asked for"
+                with broker.store() as first:
+                    first.queues()
+                one = opened() - before
+                with broker.store() as second:
+                    second.queues()
+                assert second is first and opened() - before == one
+            with broker.store() as other:
+                assert other is not first
+    finally:
+        server.close()
+
+
+def test_who_shares_a_connection_is_told_when_the_broker_is_away(database: None) -> None:
+    server = Valkey()
+    with site.celery_app(server.broker_url), broker.shared():
+        with broker.store() as store:
+            store.queues()
+        server.close()
+        with pytest.raises(BrokerUnavailable), broker.store() as store:
+            store.queues()

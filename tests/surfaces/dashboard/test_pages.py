@@ -7,8 +7,10 @@ import re
 import pytest
 from celery import Celery
 from django.test import Client
+from django.utils.timezone import now
 
 from queueops.engine.store import Store
+from queueops.models import Alert
 from queueops.ops import dead_letters, panic
 from queueops.ops.permissions import Actor
 from tests.support import letters
@@ -114,6 +116,16 @@ def test_unknown_things_are_404_with_a_sentence(client: Client, app: Celery) -> 
     queue = client.get(f"{BASE}queue/nobody/")
     assert queue.status_code == 404 and "Known queues:" in queue.content.decode()
     assert client.get(f"{BASE}jobs/find/?id=x%2Fy").headers["Location"] == f"{BASE}job/x/y/"
+
+
+def test_alerts_that_hold_stand_above_the_queues(client: Client, app: Celery) -> None:
+    alert = Alert.objects.create(
+        key="no_worker bulk", kind="no_worker", text="bulk has no worker.", since=now()
+    )
+    try:
+        assert "bulk has no worker." in client.get(BASE).content.decode()
+    finally:
+        alert.delete()
 
 
 def test_admin_leads_to_the_queues(client: Client, database: None) -> None:
