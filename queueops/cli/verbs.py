@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Call", "Verb", "Verbs", "verbs"]
 
-#: Words of other systems, and ours.
+#: Words of other systems, and ours: in the same group, or with the group that has them here.
 RENAMED = {
     "requeue": "replay",
     "retry": "replay",
     "stats": "status",
-    "throttle-org": "throttle",
-    "org-stats": "stats",
     "remove-stuck": "unstick",
     "revoke": "cancel",
     "delete": "discard",
     "enable": "on",
     "disable": "off",
     "run": "run-now",
-    "force": "unstick",
+    "queue retry": "dlq replay",
+    "queue purge": "queue drain --remove",
+    "queue org-stats": "org stats",
+    "queue set-limit": "org set-limit",
+    "queue reset-limit": "org reset-limit",
+    "queue throttle-org": "org throttle",
+    "worker add": "worker scale",
 }
 
 
@@ -177,11 +181,15 @@ class Verbs(click.Group):
         """As click's; a word that is none of ours is answered with the one that was probably meant."""
         word = args[0] if args else ""
         if word and not word.startswith("-") and self._find(ctx, word) is None:
-            known = self.list_commands(ctx)
-            meant = [RENAMED[word]] if RENAMED.get(word) in known else difflib.get_close_matches(word, known)
-            hint = f" Did you mean {' or '.join(meant)}?" if meant else f" There are: {', '.join(known)}."
-            ctx.fail(f"There is no `{self.name} {word}`.{hint}")
+            ctx.fail(f"There is no `{self.name} {word}`. {self._hint(word, self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
+
+    def _hint(self, word: str, known: Sequence[str]) -> str:
+        elsewhere, here = RENAMED.get(f"{self.name} {word}"), RENAMED.get(word)
+        if elsewhere or here in known:
+            return f"Did you mean {elsewhere or here}?"
+        meant = difflib.get_close_matches(word, known)
+        return f"Did you mean {' or '.join(meant)}?" if meant else f"There are: {', '.join(known)}."
 
     def _find(self, ctx: click.Context, name: str | None) -> click.Command | None:
         """The command of that name; loads modules until it is there, or all of them for None."""

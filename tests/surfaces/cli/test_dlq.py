@@ -160,6 +160,18 @@ def test_letters_travel_as_json_lines(app: Celery, store: Store, run: Run, tmp_p
     assert "Line 1:" in run("dlq", "import", str(file), code=1).out
 
 
-@pytest.mark.parametrize("word", ["retry", "requeue"])
-def test_words_of_other_systems_are_answered_with_ours(app: Celery, run: Run, word: str) -> None:
-    assert "Did you mean replay?" in run("dlq", word, code=2).err
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("dlq retry", "replay"),
+        ("dlq requeue", "replay"),
+        ("dlq delete", "discard"),
+        ("dlq grups", "groups"),
+        ("queue retry", "dlq replay"),
+        ("queue purge", "queue drain --remove"),
+        ("queue org-stats", "org stats"),
+        ("queue throttle-org", "org throttle"),
+    ],
+)
+def test_words_of_other_systems_are_answered_with_ours(app: Celery, run: Run, said: str, meant: str) -> None:
+    assert f"Did you mean {meant}?" in run(*said.split(), code=2).err
