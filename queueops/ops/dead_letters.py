@@ -79,7 +79,7 @@ def replay_matching(
     after: Cursor | None = None,
     seconds: float | None = None,
 ) -> Done:
-    """Make jobs of all parked letters that match, from the oldest on, in batches.
+    """Make jobs of all letters that match and are parked now, from the oldest on, in batches.
 
     Args:
         matching: the letters, filtered in the database.
@@ -91,7 +91,9 @@ def replay_matching(
         PermissionDenied: the actor may not replay.
         BrokerUnavailable: nothing was replayed. If the broker goes away later, `stopped` says so.
     """
-    found = pages(matching.parked(), after)
+    # A job that dies again while this goes on is a new letter; the walk must not go after it.
+    newest = DeadLetter.objects.order_by("-pk").values_list("pk", flat=True)[:1]
+    found = pages(matching.parked().filter(pk__lte=next(iter(newest), 0)), after)
     return _replay(actor, "replay", "letters that match", {"filter": dict(described)}, found, seconds)
 
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from celery import Celery, chain
@@ -230,6 +231,28 @@ def test_a_piece_says_where_to_go_on_and_the_next_one_does(
 
     assert counts == [2, 2, 1]
     assert store.queue_snapshot("standard").ready == 5
+
+
+def test_jobs_that_die_again_do_not_make_the_walk_endless(
+    app: Celery, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        letters.publish(app, number)
+        letters.die(store)
+    dead_letters.collect(store)
+    pages, replay_batch = dead_letters.pages, dead_letters.replay_batch
+    monkeypatch.setattr(dead_letters, "pages", lambda matching, after: pages(matching, after, size=1))
+
+    def dying(*args: Any) -> Any:
+        batch = replay_batch(*args)
+        letters.die(store)
+        dead_letters.collect(store)
+        return batch
+
+    monkeypatch.setattr(dead_letters, "replay_batch", dying)
+    done = dead_letters.replay_matching(ACTOR, DeadLetter.objects.all(), {})
+    assert (done.count, done.after) == (3, None)
+    assert DeadLetter.objects.parked().count() == 3
 
 
 def test_a_letter_that_is_refused_does_not_make_the_walk_endless(app: Celery, store: Store) -> None:
