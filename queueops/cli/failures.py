@@ -18,7 +18,7 @@ CODES = {
     3: "not found: queue, job, letter, schedule, worker, task or account",
     4: "broker or database unavailable",
     5: "no permission",
-    6: "not healthy (`queue health`, `system doctor`, `system check`)",
+    6: "not healthy (`queue health`, `system doctor`, `system check`, `system alerts`)",
 }
 
 

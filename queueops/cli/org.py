@@ -138,10 +138,7 @@ def forget(call: Call, org: str) -> Answer:
             advance(sum(counts.values()))
 
         done = forgetting.forget(call.actor, org, dry_run=call.dry_run, progress=seen)
-    names = ("cancelled", "stopped", "running", "letters_purged", "limits_removed", "schedules_disabled")
-    told = {
-        name.replace("_", " "): getattr(done, name) for name in (*names, "results_masked", "entries_masked")
-    }
+    told = {name.replace("_", " "): count for name, count in done.counts.items()}
     head = "Nothing was done; this would be:" if call.dry_run else f"{org} is {done.name} from now on."
     left = ["Some of its jobs still run: forget it again when they have ended."] if done.running else []
     return Answer(done, [head, *tables.facts(told), *left], code=1 if left and not call.dry_run else 0)

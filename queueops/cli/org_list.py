@@ -80,4 +80,9 @@ def stats(call: Call, org: str | None, limit: int) -> Answer:
             "dead letters": one.letters,
         }
     )
-    return Answer(one, [*lines, "", *_table(one.rows, "")])
+    lines += ["", *_table(one.rows, "")]
+    if one.quotas:
+        uses = ("used", lambda quota: f"{quota.used:,} of {quota.limit:,}")
+        lines += ["", *tables.table(one.quotas, "queue", ("limit", lambda quota: quota.name), uses, "source")]
+    lines += [f"{queue}: {reason}" for queue, reasons in one.why.items() for reason in reasons]
+    return Answer(one, lines)

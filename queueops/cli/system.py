@@ -1,4 +1,4 @@
-"""queueops system doctor, check, config show, recover, cleanup."""
+"""queueops system doctor, check, alerts, config show, recover, cleanup."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.core.checks import ERROR, WARNING
 
 from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, Verbs, verbs
+from queueops.ops import alerts as warnings
 from queueops.ops import cleanup as rows
 from queueops.ops import configuration, leases
 from queueops.ops import doctor as examination
@@ -65,6 +66,22 @@ def check(call: Call, broker: bool) -> Answer:
         empty="Nothing is wrong.",
     )
     return Answer(rows, lines, code=6 if any(one.level >= WARNING for one in found) else 0)
+
+
+@commands.command(watch=True)
+def alerts(call: Call) -> Answer:
+    """Show what is wrong at this moment as the alerts see it; the exit code is 6 when anything is."""
+    found = warnings.listed(call.actor)
+    lines = tables.table(
+        found,
+        ("since", lambda one: tables.ago(one.since)),
+        "kind",
+        "queue",
+        ("told", lambda one: one.told_at),
+        "text",
+        empty="Nothing is wrong.",
+    )
+    return Answer(found, lines, code=6 if found else 0)
 
 
 config = Verbs("config", help="See the configuration.")

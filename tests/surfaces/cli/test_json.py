@@ -82,6 +82,7 @@ CALLS: Mapping[str, tuple[str, int]] = {
     "schedule run-now": ("nightly", 0),
     "system doctor": ("", 6),
     "system check": ("--no-broker", 0),
+    "system alerts": ("", 0),
     "system config show": ("lease", 0),
     "system recover": ("--seconds 10ms", 0),
     "system cleanup": ("--days 30 --yes", 0),

@@ -37,6 +37,7 @@ def test_a_limit_is_set_for_a_time_and_reset(app: Celery, run: Run) -> None:
     stats = run("org", "stats", "acme", "--json").data
     assert stats["limits"]["bulk"]["fields"]["max_in_flight"]["value"] == 20
     assert stats["limits"]["critical"]["fields"]["rpm"] == {"value": 60.0, "source": "row acme in all queues"}
+    assert "0 of 20" in run("org", "stats", "acme").out
     assert run("org", "reset-limit", "--org=acme", "--json").data["count"] == 2
     assert "no limits of its own" in run("org", "reset-limit", "acme").out
     assert "Say at least one limit" in run("org", "set-limit", "acme", code=2).err
