@@ -41,6 +41,7 @@ test: .venv/.dev ## run the tests, except the long ones
 # The long ones one after the other: they fill the machine, or tell what it can do.
 test-all: test ## run the tests, then the long ones
 	@$(GET) prometheus || true
+	@sh deploy/local/get-chromium.sh || true
 	@$(BIN)/python -m pytest -m "conformance or browser or sentinel or soak or slow" $(ARGS)
 
 check: .venv/.dev ## check format, lint, types and the layers of imports

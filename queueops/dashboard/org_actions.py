@@ -12,6 +12,7 @@ from django.utils import timezone
 from queueops.conf import config
 from queueops.dashboard.actions import Unchanged, action
 from queueops.dashboard.fields import HowLong, Sure, Target, ending, told_until
+from queueops.dashboard.words import words
 from queueops.models import OrgLimit
 from queueops.ops import limits, orgs, permissions
 from queueops.ops.permissions import Actor
@@ -161,11 +162,8 @@ def resume_org(actor: Actor, data: Mapping[str, Any]) -> str:
 def forget_org(actor: Actor, data: Mapping[str, Any]) -> str:
     """All that the org has is gone."""
     done = orgs.forget(actor, data["org"], seconds=PIECE_SECONDS)
-    told = (
-        f"{data['org']} is forgotten, and is {done.name} from now on: {done.cancelled + done.stopped:,} jobs "
-        f"cancelled, {done.letters_purged:,} letters purged, {done.results_masked:,} results masked, "
-        f"{done.limits_removed:,} limits removed."
-    )
+    counted = ", ".join(f"{number:,} {words(name)}" for name, number in done.counts.items() if number)
+    told = f"{data['org']} is forgotten, and is {done.name} from now on: {counted or 'it had nothing'}."
     if done.after:
         return Unchanged(f"{told} More is left: the same button goes on.")
     if done.running:

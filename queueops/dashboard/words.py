@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from queueops.ops.status import QueueStatus
 FILTERS = (
     "calls", "closed_until", "count", "duration", "failed_share", "given", "limit", "memory",
     "milliseconds", "of", "oldest", "org_limits", "paused", "per_second", "percent", "seconds_since",
-    "seconds_until", "share_of", "signal", "state_kind", "total", "when", "words",
+    "seconds_until", "share_of", "signal", "state_kind", "total", "when", "why", "words",
 )  # fmt: skip
 
 __all__ = ["FILTERS", *FILTERS]
@@ -149,6 +149,11 @@ def oldest(rows: Iterable[OrgRow]) -> float | None:
 def paused(rows: Iterable[OrgRow]) -> bool:
     """Whether the org is paused in any of these rows."""
     return any(row.paused for row in rows)
+
+
+def why(stats: OrgStats, queue: str) -> Sequence[str]:
+    """What the org's ready jobs in the queue wait for, in sentences."""
+    return stats.why.get(queue, ())
 
 
 def org_limits(stats: OrgStats) -> Iterator[tuple[str, str, Sourced]]:
