@@ -153,3 +153,17 @@ def test_settings_are_read_late_and_overrides_are_seen() -> None:
     run = [sys.executable, "-c", textwrap.dedent(code)]
     shown = subprocess.run(run, capture_output=True, text=True, env=environment({}), check=False)
     assert shown.stdout.strip() == "all held", shown.stderr
+
+
+def test_links_lead_to_pages_and_empty_ones_nowhere() -> None:
+    found = load({"LINKS": {"Grafana": "https://grafana.example.com/d/x", "Flower": ""}}, None, {})
+    assert dict(found.links) == {"Grafana": "https://grafana.example.com/d/x"}
+    for address in ("javascript:alert(1)", "//example.com", "grafana"):
+        with pytest.raises(ConfigurationError, match="LINKS"):
+            load({"LINKS": {"Grafana": address}}, None, {})
+
+
+def test_the_token_of_the_metrics_is_not_shown() -> None:
+    found = load({}, None, {"QUEUEOPS_METRICS_TOKEN": "s3cret"})
+    assert found.metrics_token == "s3cret"
+    assert "s3cret" not in repr(found)
