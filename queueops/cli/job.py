@@ -117,18 +117,12 @@ def _facts(found: JobInfo) -> list[str]:
         "args": _payload(found.args),
         "kwargs": _payload(found.kwargs),
         "letter": found.letter,
-        **_newer(found),
+        "result": found.result,
     }
     lines = tables.facts(told)
     for one in found.errors:
         lines.append(f"attempt {one.get('n', '?')} failed: {one.get('error', '')}: {one.get('message', '')}")
     return lines
-
-
-def _newer(found: Any) -> dict[str, Any]:
-    # What other parts of the system may know beyond the fields above.
-    result = getattr(found, "result", None)
-    return {"result": _payload(result)} if result is not None else {}
 
 
 def _payload(value: Any) -> str | None:

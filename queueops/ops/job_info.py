@@ -40,6 +40,8 @@ class JobInfo:
         errors: attempts that failed, oldest first: n, at (ms), error, message, worker.
         args, kwargs: with secrets masked; None for who may not see payloads.
         letter: number of its dead letter.
+        result: what it returned, as text and with secrets masked, where the project keeps results in its
+            database; None for who may not see payloads.
     """
 
     source: str
@@ -66,6 +68,7 @@ class JobInfo:
     args: list[Any] | None = None
     kwargs: dict[str, Any] | None = None
     letter: int | None = None
+    result: str | None = None
 
 
 def known(store: Store, task_id: str, payload: bool) -> JobInfo | None:
@@ -170,6 +173,7 @@ def _result(task_id: str, payload: bool) -> JobInfo | None:
         ended_at=row.date_done,
         worker=row.worker or "",
         args=[mask_text(text) for text in shown if text] if shown else None,
+        result=mask_text(str(row.result)) if payload and row.result is not None else None,
     )
 
 

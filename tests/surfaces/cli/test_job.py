@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from celery import Celery
+from django_celery_results.models import TaskResult
 
 from queueops.engine.store import Store
 from tests.support import letters
@@ -82,3 +83,13 @@ def test_jobs_past_their_deadline_are_listed(app: Celery, store: Store, run: Run
     [row] = run("job", "overdue", "--json").data["rows"]
     assert row["task_id"] == late
     assert late in run("job", "overdue", "standard").out
+
+
+def test_the_result_of_a_job_that_is_over_is_told(app: Celery, run: Run) -> None:
+    TaskResult.objects.create(task_id="over", status="SUCCESS", task_name="shop.add", result="42")
+    try:
+        info = run("job", "info", "over", "--json").data
+        assert (info["source"], info["state"], info["result"]) == ("result", "succeeded", "42")
+        assert "result" in run("job", "info", "over").out
+    finally:
+        TaskResult.objects.all().delete()
