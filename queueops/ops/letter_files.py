@@ -103,11 +103,13 @@ def import_lines(
         progress: called with the number of lines so far.
 
     Raises:
-        PermissionDenied: the actor may not import letters.
+        PermissionDenied: the actor may not import letters, or not enqueue jobs.
         django.db.Error: the database did not take the rows; those of earlier steps are written, and the same
             import goes on from there.
     """
     actor.require(permissions.EXPORT)
+    # A letter made by hand, replayed, is a job like any other.
+    actor.require(permissions.ENQUEUE_JOB)
     entry = audit.record(actor, "import", "letters of a file")
     refusals: list[RefusedLine] = []
     count = known = refused = read = 0

@@ -250,6 +250,8 @@ def test_who_may_not_see_payloads_exports_nothing(database: None) -> None:
             letter_files.export(actor, matching, described, written.append)
     with pytest.raises(PermissionDenied, match="export_deadletter"):
         letter_files.import_lines(person("view_payload", "view_deadletter"), [line()])
+    with pytest.raises(PermissionDenied, match="enqueue_job"):
+        letter_files.import_lines(person("export_deadletter", "view_deadletter"), [line()])
     assert not written and not AuditEntry.objects.exists() and DeadLetter.objects.count() == 1
     both = person("export_deadletter", "view_payload")
     assert letter_files.export(both, matching, described, written.append) == 1
