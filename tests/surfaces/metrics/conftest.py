@@ -111,6 +111,9 @@ def scene(app: Celery, store: Store, stack: Stack) -> Scene:
     letters.claim(store, "bulk")
     letters.publish(app, queue="bulk", countdown=600)
     share(app, store)
+    for org, run_ms in (("busy", 500.0), ("calm", 1.0)):
+        letters.publish(app, queue="webhooks", org=org)
+        end(store, "webhooks", "succeeded", run_ms)
     every, _ = IntervalSchedule.objects.get_or_create(every=1, period="hours")
     PeriodicTask.objects.all().delete()
     PeriodicTask.objects.create(name="hourly", task="shop.pay", interval=every)

@@ -53,6 +53,8 @@ def test_a_scrape_tells_of_everything_that_happened(scene: Scene, scrape: Callab
     assert said.get("workers_active", queue="bulk") == 0
     assert said.get("queueops_schedules", enabled="true") == 1
     assert said.get("queueops_schedule_due_timestamp_seconds", schedule="hourly") == 1_700_000_000
+    assert said.get("queueops_quiet_orgs", queue="webhooks") == 1
+    assert said.get("queueops_quiet_slowdown", queue="webhooks") is not None
     assert said.get("queueops_share_error", queue="critical") == 0, "equal weights, equal shares"
     assert said.get("queueops_backlogged_orgs", queue="critical") == 2
     assert said.get("queueops_concurrency_limit", queue="bulk") == 50
