@@ -63,6 +63,8 @@ def two_workers(stack: Stack) -> None:
     env = {"LEDGER_CONF": json.dumps(RATED)}
     for worker in [stack.start_worker(pool="threads", concurrency=4, env=env) for _ in range(2)]:
         worker.wait_ready()
+    # A worker is ready a moment before it listens to remote control.
+    eventually(lambda: len(stack.app.control.ping(timeout=1, limit=2)) == 2, within=30, what="answers")
 
 
 def test_a_tasks_rate_limit_holds_for_all_workers_together(stack: Stack) -> None:

@@ -20,6 +20,7 @@ FIGURES = {
     "scale": {"many_orgs_vs_few", "throttled_orgs_vs_open", "closed_resource_vs_open"},
     "features": FEATURES,
     "memory": {"bytes_per_job_vs_celery", "worker_growth_mb_million_scheduled"},
+    "surfaces": {"page_p95_ms", "api_p95_ms", "status_3_workers_ms"},
     "fairness": {
         "quiet_slowdown",
         "quiet_slowdown_shared",
@@ -53,7 +54,11 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.timeout(LIMIT_SECONDS)
 @pytest.mark.parametrize(
-    "name", ["run", "enqueue", "scale", "memory", pytest.param("fairness", marks=pytest.mark.slow)]
+    "name",
+    [
+        *("run", "enqueue", "scale", "memory"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("surfaces", "fairness")),
+    ],
 )
 def test_prints_one_object_with_every_figure_measured(name: str) -> None:
     done = bench(name, "--json", "--quick", "--rounds", "1")

@@ -46,7 +46,7 @@ def client(shared_valkey: Valkey) -> redis.Redis:
 
 
 @given(job=JOBS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_a_head_packed_by_python_is_read_by_lua(client: redis.Redis, job: NewJob) -> None:
     packed = pack(job)
     script = expand('--- @include "lib/head"\nreturn cjson.encode(head.parse(ARGV[1]:sub(1, head.BYTES)))')
@@ -75,7 +75,7 @@ def test_a_head_packed_by_python_is_read_by_lua(client: redis.Redis, job: NewJob
 
 
 @given(job=JOBS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_a_claim_reads_the_same_of_a_head(client: redis.Redis, job: NewJob) -> None:
     script = expand('--- @include "lib/head"\nreturn { head.for_lease(ARGV[1]) }')
 

@@ -103,7 +103,7 @@ class Scene:
     def _named(self, text: str) -> str:
         for name, value in self.names.items():
             text = re.sub(rf"\b{re.escape(value)}\b", name, text)
-        return text
+        return _TIME.sub("TIME", text)
 
     @staticmethod
     def _told(parameters: object) -> str:
