@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.support.factories import new_job, new_message
 from tests.support.polling import eventually
 from tests.support.stack import Stack
@@ -11,6 +13,7 @@ from tests.support.stack import Stack
 JOBS = 200_000
 
 
+@pytest.mark.slow
 def test_two_hundred_thousand_due_jobs_do_not_hold_up_anothers_one(stack: Stack) -> None:
     # Given one org's 200,000 scheduled jobs that are all due, and another's one, due a moment after them
     due_ms = int(time.time() * 1000) - 60_000

@@ -9,7 +9,7 @@ from tests.support.project import Project
 from tests.support.stack import Stack
 
 
-@pytest.mark.parametrize("database", ["project", "postgres_project"])
+@pytest.mark.parametrize("database", ["project", pytest.param("postgres_project", marks=pytest.mark.slow)])
 def test_chains_groups_and_a_chord_of_fifty_give_their_results(
     stack: Stack, database: str, request: pytest.FixtureRequest
 ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from queueops.engine.rules.gates import Limits, ResourceLimits
 from tests.support.stack import Stack
 
 
+@pytest.mark.slow
 def test_a_busy_broker_shows_nothing(stack: Stack) -> None:
     with stack.store() as store:
         store.set_limits("standard", {"org-1": Limits(max_in_flight=1), "org-2": Limits(rpm=3000, burst=5)})

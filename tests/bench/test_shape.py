@@ -56,8 +56,8 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("run", "enqueue", "scale", "memory"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("surfaces", "fairness")),
+        *("enqueue", "scale"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("run", "memory", "surfaces", "fairness")),
     ],
 )
 def test_prints_one_object_with_every_figure_measured(name: str) -> None:
