@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from time import monotonic
 
 from django.db import connections
 
 from queueops.engine.store import Store
 from queueops.models import DeadLetter
+from queueops.ops.keeping import Keeper
 
 __all__ = ["MANY", "open_letters"]
 
@@ -17,18 +16,8 @@ __all__ = ["MANY", "open_letters"]
 QUEUES = 200
 #: With more parked rows than this a count is kept for a while: it takes a while, too.
 MANY = 20_000
-#: How much longer a count is kept than it took, and at least, in seconds.
-KEPT_TIMES, KEPT_SECONDS = 20, 1.0
 
-
-@dataclass(slots=True)
-class _Kept:
-    counts: Counter[str]
-    until: float
-
-
-#: By the name of the database.
-_kept: dict[str, _Kept] = {}
+_counts: Keeper[Counter[str]] = Keeper(lambda counts: counts.total() > MANY)
 
 
 def open_letters(store: Store) -> Counter[str]:
@@ -42,15 +31,10 @@ def open_letters(store: Store) -> Counter[str]:
 
 def _parked() -> Counter[str]:
     parked = DeadLetter.objects.parked().order_by()
-    database, now = str(connections[parked.db].settings_dict["NAME"]), monotonic()
-    kept = _kept.get(database)
-    if kept is not None and now < kept.until:
-        return kept.counts
-    # A question for each queue: counting one run of an index is twice as fast as grouping all of it.
-    counts = Counter(
-        {queue: parked.filter(queue=queue).count() for queue in DeadLetter.objects.values_of("queue", QUEUES)}
-    )
-    ended = monotonic()
-    if counts.total() > MANY:
-        _kept[database] = _Kept(counts, ended + max(KEPT_SECONDS, KEPT_TIMES * (ended - now)))
-    return counts
+
+    def count() -> Counter[str]:
+        # A question for each queue: counting one run of an index is twice as fast as grouping all of it.
+        queues = DeadLetter.objects.values_of("queue", QUEUES)
+        return Counter({queue: parked.filter(queue=queue).count() for queue in queues})
+
+    return _counts.get(str(connections[parked.db].settings_dict["NAME"]), count)

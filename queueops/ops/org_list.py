@@ -18,10 +18,15 @@ from queueops.engine.types import OrgSnapshot, Pause
 from queueops.errors import UnknownQueue
 from queueops.models import OrgLimit
 from queueops.ops import broker, fairness_level, permissions
+from queueops.ops.keeping import Keeper
 from queueops.ops.permissions import Actor
 from queueops.ops.resolution import Resolved, Sourced, resolve
 
 __all__ = ["Order", "OrgRow", "listed", "rows_of"]
+
+#: With more orgs than this in a queue their order is kept for a while: counting them takes a while, too.
+MANY = 1_000
+_walks: Keeper[Mapping[str, float]] = Keeper(lambda orgs: len(orgs) > MANY)
 
 #: What a list of orgs may begin with: most ready jobs, most run time, longest wait, or A to Z.
 Order = Literal["waiting", "share", "wait", "name"]
@@ -72,7 +77,8 @@ def listed(
     """Return the orgs that have jobs or are paused, a row for each queue they have them in.
 
     All orgs of a queue are counted (20,000 at most of each ring), and only those of the page looked at; the
-    wait that they are ordered by is that of the lowest rank.
+    wait that they are ordered by is that of the lowest rank. In a queue of more than 1,000 orgs the order may
+    be some seconds old; what each row says is of now.
 
     Args:
         queue: only this one; None is all.
@@ -166,7 +172,7 @@ def _all(store: Store, queues: Sequence[str], asked: Asked, search: str) -> dict
     none = inf if asked == "first" else 0.0
     found: dict[tuple[str, str], float] = {}
     for queue in queues:
-        found |= {(queue, org): number for org, number in store.orgs(queue, asked)[0].items()}
+        found |= {(queue, org): number for org, number in _walked(store, queue, asked).items()}
         for org in store.paused(queue):
             if org:
                 found.setdefault((queue, org), none)
@@ -181,6 +187,12 @@ def _all(store: Store, queues: Sequence[str], asked: Asked, search: str) -> dict
             if queue in queues:
                 found.setdefault((queue, org), none)
     return {key: number for key, number in found.items() if search in key[1].lower()}
+
+
+def _walked(store: Store, queue: str, asked: Asked) -> Mapping[str, float]:
+    server = store.client.connection_pool.connection_kwargs
+    about = (server.get("host"), server.get("port"), server.get("db"), store.prefix, queue, asked)
+    return _walks.get(about, lambda: store.orgs(queue, asked)[0])
 
 
 def _shares(store: Store, queue: str) -> dict[str, float]:
