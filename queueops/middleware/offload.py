@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from kombu.exceptions import EncodeError
@@ -36,7 +38,9 @@ def accept_reference(task: Any) -> None:
                 return None
         return check(*args, **kwargs)
 
-    task.__header__ = checked
+    # Celery reads from it how an errback wants to be called: from its arguments, or that it is a partial.
+    checked.__signature__ = inspect.signature(check)  # type: ignore[attr-defined]
+    task.__header__ = partial(checked) if isinstance(check, partial) else checked
 
 
 class Offload(Middleware):
