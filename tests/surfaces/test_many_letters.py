@@ -21,6 +21,9 @@ from queueops.ops.permissions import Actor
 from tests.support import many_letters
 from tests.support.many_letters import assert_bounded, plans
 
+#: 200,000 rows.
+pytestmark = pytest.mark.slow
+
 LIST = "/admin/queueops/deadletter/"
 MARIA = Actor.shell("maria")
 

@@ -14,6 +14,9 @@ from tests.support.project import Project
 from tests.support.stack import QUICK, Stack
 from tests.support.uvicorn import Events, Uvicorn
 
+#: A web server for each test; tests/ops/test_events.py has the same without one.
+pytestmark = pytest.mark.slow
+
 SETTINGS = '{"EVENT_STREAMS": 3, "RETRY_POLICIES": {"standard": {"base_seconds": 0.5, "attempts": 2}}}'
 
 LOGIN = """
