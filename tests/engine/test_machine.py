@@ -207,7 +207,7 @@ class Life:
             self.verify()
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_random_life(shared_valkey: Valkey, seed: int) -> None:
     live(shared_valkey.port, seed)
 
