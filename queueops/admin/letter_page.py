@@ -7,10 +7,10 @@ from typing import Any
 from queueops.admin import pretty
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import DeadLetter
+from queueops.models.querysets import bounded_count
 from queueops.ops import permissions
 from queueops.ops.letter_payload import payload_of
 from queueops.ops.masking import mask_text
-from queueops.querysets import bounded_count
 
 __all__ = ["HEAVY", "letter_context"]
 

@@ -17,12 +17,12 @@ from queueops.admin.selection import Selection
 from queueops.conf import config
 from queueops.errors import BrokerUnavailable, QueueOpsError
 from queueops.models import AuditEntry, DeadLetter
+from queueops.models.querysets import BOUND, bounded_count
 from queueops.ops import dead_letters, permissions
 from queueops.ops.batches import Cursor
 from queueops.ops.dead_letters import Done
 from queueops.ops.graves import Children
 from queueops.ops.permissions import Actor
-from queueops.querysets import BOUND, bounded_count
 
 if TYPE_CHECKING:
     Base = ModelAdmin[DeadLetter]

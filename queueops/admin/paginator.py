@@ -6,7 +6,7 @@ from functools import cached_property
 
 from django.core.paginator import Paginator
 
-from queueops.querysets import BOUND, bounded_count
+from queueops.models.querysets import BOUND, bounded_count
 
 __all__ = ["BoundedPaginator"]
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest, QueryDict
 from django.utils.dateparse import parse_datetime
 
 from queueops.models import DeadLetter
-from queueops.querysets import DeadLetterQuerySet
+from queueops.models.querysets import DeadLetterQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

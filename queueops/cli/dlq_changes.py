@@ -10,10 +10,10 @@ import click
 
 from queueops.cli import letters, tables
 from queueops.cli.verbs import Answer, Call, verbs
+from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import dead_letters, guarded_replay, letter_list
 from queueops.ops.dead_letters import Done
 from queueops.ops.guarded_replay import Guarded
-from queueops.querysets import DeadLetterQuerySet
 
 commands = verbs()
 

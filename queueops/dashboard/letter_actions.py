@@ -10,11 +10,11 @@ from django import forms
 from queueops.dashboard.actions import Unchanged, action
 from queueops.dashboard.fields import Target
 from queueops.models import DeadLetter
+from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import dead_letters, guarded_replay, permissions
 from queueops.ops.dead_letters import Done
 from queueops.ops.letter_filters import matching
 from queueops.ops.permissions import Actor
-from queueops.querysets import DeadLetterQuerySet
 
 __all__: list[str] = []
 

@@ -310,6 +310,8 @@ def counted_name(task: str) -> str:
 
 def read_bucket(fields: Mapping[bytes, bytes], start_ms: int) -> Bucket:
     """Return a bucket from its hash."""
+    if not fields:
+        return Bucket(start_ms)  # most minutes of most tasks
     counts: dict[str, int] = {}
     wait, run = list(EMPTY), list(EMPTY)
     errors: dict[str, int] = {}

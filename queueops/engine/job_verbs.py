@@ -116,7 +116,8 @@ class JobVerbs(Verbs):
     ) -> tuple[list[JobRow], str]:
         """Return those of about ``look_at`` jobs that match, and the cursor of the next page (``"0"``: none).
 
-        ``overdue``: only jobs past their deadline. ``claimed_before_ms``: of leased ones only older leases.
+        ``overdue``: only jobs past their deadline. ``claimed_before_ms``: of leased ones only older
+        leases, and those past their run limit.
         A page may be empty though the next is not; jobs that come or go meanwhile may be missed.
         """
         filters = (queue, state, org, task, "overdue" if overdue else "")

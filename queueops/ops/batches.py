@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from queueops.errors import InvalidCursor
-from queueops.querysets import DeadLetterQuerySet
+from queueops.models.querysets import DeadLetterQuerySet
 
 __all__ = ["Cursor", "pages"]
 

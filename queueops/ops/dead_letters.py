@@ -15,13 +15,13 @@ from queueops.conf import config
 from queueops.engine.rules.states import LetterStatus
 from queueops.errors import BrokerUnavailable, ReplayRefused, RetentionRefused
 from queueops.models import DeadLetter
+from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import audit, broker, permissions
 from queueops.ops.batches import Cursor, pages
 from queueops.ops.collector import collect, collect_all
 from queueops.ops.graves import Children, Graves, graves
 from queueops.ops.permissions import Actor
 from queueops.ops.replay import Arguments, Refusal, replay_batch
-from queueops.querysets import DeadLetterQuerySet
 
 __all__ = [
     "Done",

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import DeadLetter
+from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import permissions
 from queueops.ops.letter_filters import matching
 from queueops.ops.masking import mask_text
 from queueops.ops.permissions import Actor
-from queueops.querysets import DeadLetterQuerySet
 
 __all__ = ["Group", "groups"]
 

@@ -11,13 +11,13 @@ from typing import Any
 from queueops.engine.store import Store
 from queueops.errors import BrokerUnavailable, ReplayRefused
 from queueops.models import AuditEntry, DeadLetter
+from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import audit, broker, permissions
 from queueops.ops.batches import Cursor, pages
 from queueops.ops.guarded_answer import Guarded, Verdict, answered
 from queueops.ops.guarded_state import State
 from queueops.ops.permissions import Actor
 from queueops.ops.replay import Refusal, replay_batch
-from queueops.querysets import DeadLetterQuerySet
 
 __all__ = ["Guarded", "Progress", "Verdict", "replay_guarded"]
 

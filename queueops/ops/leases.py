@@ -57,15 +57,12 @@ def stuck(actor: Actor, *, minutes: float = 10.0, queue: str = "") -> list[Stuck
     """
     actor.require(permissions.VIEW_JOBS)
     with broker.store() as store:
-        rows, _ = store.job_page(queue=queue, state=JobState.LEASED.value)
         now_ms = store.now_ms()
-    found = []
-    for row in rows:
-        held_ms = now_ms - row.at_ms
-        past_limit = bool(row.run_limit_ms) and held_ms > row.run_limit_ms
-        if past_limit or held_ms > minutes * 60_000:
-            found.append(Stuck(row, held_ms / 1000, past_limit))
-    return sorted(found, key=lambda one: -one.seconds)
+        since_ms = now_ms - int(minutes * 60_000)
+        rows, _ = store.job_page(
+            queue=queue, state=JobState.LEASED.value, claimed_before_ms=since_ms, now_ms=now_ms
+        )
+    return sorted((_stuck(row, now_ms - row.at_ms) for row in rows), key=lambda one: -one.seconds)
 
 
 def unstick(actor: Actor, task_id: str, *, to: Literal["lane", "dead"] = "lane") -> Unstuck:
@@ -93,6 +90,10 @@ def unstick(actor: Actor, task_id: str, *, to: Literal["lane", "dead"] = "lane")
     count = int(done.word in ("given_back", "dead"))
     audit.record(actor, "unstick", f"job {task_id}", {"to": to, "done": done.word}, count)
     return done
+
+
+def _stuck(row: JobRow, held_ms: int) -> Stuck:
+    return Stuck(row, held_ms / 1000, bool(row.run_limit_ms) and held_ms > row.run_limit_ms)
 
 
 def _unstick(store: Store, job: JobSnapshot, to: str) -> Unstuck:

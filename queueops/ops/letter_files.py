@@ -10,11 +10,11 @@ from typing import Any
 from django.db import router, transaction
 
 from queueops.models import AuditEntry, DeadLetter
+from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import audit, permissions
 from queueops.ops.batches import pages
 from queueops.ops.letter_lines import RefusedText, letter_of_line, line_of
 from queueops.ops.permissions import Actor
-from queueops.querysets import DeadLetterQuerySet
 
 __all__ = ["Imported", "RefusedLine", "export", "import_lines"]
 

@@ -11,10 +11,10 @@ from django.db.models import Q
 
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import DeadLetter
+from queueops.models.querysets import BOUND, DeadLetterQuerySet, bounded_count
 from queueops.ops import permissions
 from queueops.ops.letter_search import search
 from queueops.ops.permissions import Actor
-from queueops.querysets import BOUND, DeadLetterQuerySet, bounded_count
 
 __all__ = ["Counted", "Filters", "Found", "counted", "found", "matching"]
 

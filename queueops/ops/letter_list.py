@@ -13,13 +13,13 @@ from django.db.models import Q
 from queueops.engine.rules.states import LetterStatus
 from queueops.errors import UnknownLetter
 from queueops.models import DeadLetter
+from queueops.models.querysets import DeadLetterQuerySet, bounded_count
 from queueops.ops import permissions
 from queueops.ops.batches import Cursor
 from queueops.ops.letter_filters import Counted, Filters, Found, counted, found, matching
 from queueops.ops.letter_payload import Payload, payload_of
 from queueops.ops.masking import mask, mask_text
 from queueops.ops.permissions import Actor
-from queueops.querysets import DeadLetterQuerySet, bounded_count
 
 __all__ = ["Counted", "LetterDetail", "LetterPage", "LetterRow", "counted", "listed", "matching", "shown"]
 

@@ -17,9 +17,9 @@ from django.db import transaction
 from queueops import RetryPolicy
 from queueops.engine.rules.states import LetterStatus
 from queueops.models import DeadLetter
+from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import broker, dead_letters, resources
 from queueops.ops.permissions import Actor
-from queueops.querysets import DeadLetterQuerySet
 from tasks import webhooks
 from tasks.demo.breaker import BROKEN, FLAKY, Watch
 from tasks.demo.events import largest_small_org, load_events, second_largest_org

@@ -50,15 +50,22 @@ def test_pages_show_every_job_of_a_long_list(world: World) -> None:
 
 
 def test_old_leases_alone(world: World) -> None:
-    world.enqueue("acme", number=2, run_limit_ms=5)
+    world.enqueue("acme", number=2, run_limit_ms=1500)
     old = world.one()
     world.clock.advance(ms=1000)
-    world.one()
+    young = world.one()
 
-    rows, cursor = world.store.job_page(state="leased", claimed_before_ms=world.now - 999, now_ms=world.now)
+    def found() -> set[str]:
+        before_ms = old.claimed_ms + 1
+        rows, cursor = world.store.job_page(state="leased", claimed_before_ms=before_ms, now_ms=world.now)
+        assert cursor == "0" and {row.run_limit_ms for row in rows} == {1500}
+        return {row.task_id for row in rows}
 
-    assert ([row.task_id for row in rows], cursor) == ([old.task_id], "0")
-    assert rows[0].run_limit_ms == 5
+    assert found() == {old.task_id}
+    world.clock.advance(ms=1500)
+    assert found() == {old.task_id}, "at its run limit it is not past it"
+    world.clock.advance(ms=1)
+    assert found() == {old.task_id, young.task_id}
 
 
 def test_jobs_past_their_deadline(world: World) -> None:

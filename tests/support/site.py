@@ -123,13 +123,14 @@ def empty() -> None:
     """Delete all rows that a test may have written."""
     from django.contrib.auth.models import User
     from django.contrib.sessions.models import Session
-    from django_celery_beat.models import PeriodicTask
+    from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
     from django_celery_results.models import TaskResult
 
     from queueops.models import ApiToken, AuditEntry, DeadLetter, OrgLimit, OutboxEntry, Resource
 
     ours = (DeadLetter, OrgLimit, OutboxEntry, Resource, AuditEntry, ApiToken)
-    for model in (*ours, Session, User, PeriodicTask, TaskResult):
+    schedules = (PeriodicTask, ClockedSchedule, CrontabSchedule, IntervalSchedule)
+    for model in (*ours, *schedules, Session, User, TaskResult):
         model._default_manager.all().delete()
 
 

@@ -2,7 +2,7 @@
 -- KEYS    1 prefix
 -- ARGV    1 cursor ('0' = from the start)   2 jobs looked at, about   3 queue   4 state   5 org   6 task
 --         7 '' or 'overdue' (only past their deadline)   8 now_ms ('' = Redis TIME)
---         9 leased ones only when claimed before this ms ('' in 3 to 6 and 9 = any)
+--         9 leased ones only when claimed before this ms, or past their run limit ('' in 3 to 6 and 9 = any)
 -- RETURNS next cursor ('0' = that was all), then 6 a job: task id, queue, state, rank or due or claimed ms, holder,
 --         head line
 -- COST    O(jobs looked at); when leased ones may be among them O(leases of all processes) more; leased ones alone
@@ -41,7 +41,7 @@ local function add(task_id, queue, tag)
   local holder = ''
   if not state then
     local l = leased()[queue .. '\t' .. tag]
-    if l and l.claimed >= before_ms then return end
+    if l and l.claimed >= before_ms and not (job.run_limit > 0 and now.ms - l.claimed > job.run_limit) then return end
     state = l and 'leased' or 'astray'
     if l then at, holder = l.claimed, l.holder end
   end
@@ -52,9 +52,7 @@ local function add(task_id, queue, tag)
 end
 
 if in_state == 'leased' then -- few beside what waits
-  for _, l in pairs(leased()) do
-    if l.claimed < before_ms then add(l.task_id, l.queue, l.tag) end
-  end
+  for _, l in pairs(leased()) do add(l.task_id, l.queue, l.tag) end
   return out
 end
 local page = redis.call('HSCAN', key.ids(), ARGV[1], 'COUNT', ARGV[2])
