@@ -1,4 +1,4 @@
-"""`make up` and `make dev`: prepare, start everything in the Procfile, keep it running, stop it cleanly.
+"""`make up` and `make dev`: prepare, start all that the Procfile names, keep it running, stop it cleanly.
 
 python -m deploy.local.stack up|dev
 """
@@ -89,14 +89,13 @@ def run(commands: dict[str, str], lock: Lock) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    supervisor = Supervisor(dict(os.environ), str(ROOT), STOP_SECONDS)
+    supervisor = Supervisor(dict(os.environ), str(ROOT), STOP_SECONDS, lock.write)
     supervisor.catch_signals()
     try:
-        if start_broker(supervisor, commands, lock):
-            start_others(supervisor, commands, lock)
-            if not supervisor.must_stop():
-                print(addresses(commands, password), flush=True)
-        clean = supervisor.watch()
+        clean = start(supervisor, commands)
+        if clean and not supervisor.signals:
+            print(addresses(commands, password), flush=True)
+            clean = supervisor.watch()
     finally:
         # Beat first, so that nothing new is due; the broker last, so that workers can give back and settle.
         others = [name for name in commands if name not in ("beat", "broker")]
@@ -106,24 +105,33 @@ def run(commands: dict[str, str], lock: Lock) -> int:
     return 0 if clean else 1
 
 
-def start_broker(supervisor: Supervisor, commands: dict[str, str], lock: Lock) -> bool:
+def start(supervisor: Supervisor, commands: dict[str, str]) -> bool:
+    """Start everything; False when something could not start, which is told. A signal is no failure."""
+    begun = start_broker(supervisor, commands)
+    if begun:
+        start_others(supervisor, commands)
+    for name, code in supervisor.ended().items():
+        supervisor.say(f"{name} could not start (exit code {code}); stopping the others")
+    return supervisor.signals > 0 or (begun and not supervisor.ended())
+
+
+def start_broker(supervisor: Supervisor, commands: dict[str, str]) -> bool:
     """True when the broker answers."""
     if "broker" not in commands:
         return True
     supervisor.start("broker", commands["broker"])
-    lock.write(supervisor.pids())
     if supervisor.wait(broker.ready, BROKER_SECONDS):
         return True
-    supervisor.say(f"the broker did not answer within {BROKER_SECONDS} s; its log is {broker.LOG}")
+    if not supervisor.must_stop():
+        supervisor.say(f"the broker did not answer within {BROKER_SECONDS} s; its log is {broker.LOG}")
     return False
 
 
-def start_others(supervisor: Supervisor, commands: dict[str, str], lock: Lock) -> None:
+def start_others(supervisor: Supervisor, commands: dict[str, str]) -> None:
     """Start everything else; returns when it answers, or when that takes too long."""
     for name, command in commands.items():
         if name != "broker":
             supervisor.start(name, command)
-    lock.write(supervisor.pids())
     pages = [port(name) for process, name in PORT_OF.items() if process in commands]
     workers = sum(" worker " in command for command in commands.values())
     everything = supervisor.wait(

@@ -1,4 +1,4 @@
-"""Run processes together, show their output, and stop them in the right order.
+"""Run processes together, show their output, start again what ends, and stop them in the right order.
 
 honcho prints the lines and reads the Procfile. Its manager is not used because it ends everything at once
 and kills after five seconds: a worker has to give back what it claimed and finish what it runs while the
@@ -16,25 +16,47 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
 TICK_SECONDS = 0.2
+#: A process that ends is started again after so long, unless it ended so often within so long of its start.
+AGAIN_SECONDS, SHORT_LIVES, SHORT_SECONDS = 1.0, 3, 10.0
 OWN_NAME = "stack"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Supervisor:
-    """Processes by name: started by `start`, watched by `watch`, stopped stage by stage by `stop`."""
+@dataclass
+class Lives:
+    """What is known of a process over its lives: `short` of the latest ones ended right after the start."""
 
-    def __init__(self, env: dict[str, str], cwd: str, stop_seconds: float) -> None:
-        """env and cwd are for every process; stop_seconds is how long a stage may take to end by itself."""
+    command: str
+    colour: str
+    began: float = 0.0
+    short: int = 0
+
+
+class Supervisor:
+    """Processes by name: started by `start`, kept running by `watch`, stopped stage by stage by `stop`."""
+
+    def __init__(
+        self,
+        env: dict[str, str],
+        cwd: str,
+        stop_seconds: float,
+        note: Callable[[dict[str, int]], None] = lambda pids: None,
+    ) -> None:
+        """env and cwd are for every process; stop_seconds is how long a stage may take to end by itself;
+        note is told the pids by name whenever one has started."""
         self.env = env
         self.cwd = cwd
         self.stop_seconds = stop_seconds
+        self.note = note
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.lives: dict[str, Lives] = {}
         self.readers: list[threading.Thread] = []
         self.printer = Printer(sys.stdout, width=8)
         self.printing = threading.Lock()
@@ -62,9 +84,12 @@ class Supervisor:
             start_new_session=True,
         )
         self.processes[name] = process
-        reader = threading.Thread(target=self.show, args=(name, process, next(self.colours)), daemon=True)
+        lives = self.lives.setdefault(name, Lives(command, next(self.colours)))
+        lives.began = time.monotonic()
+        reader = threading.Thread(target=self.show, args=(name, process, lives.colour), daemon=True)
         reader.start()
-        self.readers.append(reader)
+        self.readers = [one for one in self.readers if one.is_alive()] + [reader]
+        self.note(self.pids())
 
     def pids(self) -> dict[str, int]:
         return {name: process.pid for name, process in self.processes.items()}
@@ -87,13 +112,31 @@ class Supervisor:
         return True
 
     def watch(self) -> bool:
-        """Return when a signal comes or a process ends; True when nothing ended by itself."""
-        while not self.must_stop():
+        """Start again what ends, until a signal comes (True) or one ends whenever it is started (False).
+
+        Operators stop workers from the dashboard, workers end after their last job, and anything may crash.
+        """
+        while not self.signals:
+            for name, code in self.ended().items():
+                if not self.start_again(name, code):
+                    return False
             time.sleep(TICK_SECONDS)
-        ended = self.ended()
-        for name, code in ended.items():
-            self.say(f"{name} ended by itself (exit code {code}); stopping the others")
-        return not ended
+        return True
+
+    def start_again(self, name: str, code: int) -> bool:
+        lives = self.lives[name]
+        lives.short = lives.short + 1 if time.monotonic() - lives.began < SHORT_SECONDS else 0
+        if lives.short >= SHORT_LIVES:
+            self.say(
+                f"{name} ended {lives.short} times right after its start (exit code {code}); stopping all"
+            )
+            return False
+        self.kill(name)  # children that have outlived it would run beside those of the next
+        self.say(f"{name} ended by itself (exit code {code}); starting it again")
+        time.sleep(AGAIN_SECONDS)
+        if not self.signals:
+            self.start(name, lives.command)
+        return True
 
     def stop(self, *stages: list[str]) -> None:
         """End the named processes, each stage when the one before has ended.

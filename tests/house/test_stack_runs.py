@@ -17,7 +17,7 @@ from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
-from deploy.local.lock import alive
+from deploy.local.lock import alive, parse
 from tests.support.polling import eventually
 from tests.support.ports import free_port
 
@@ -65,7 +65,7 @@ class Up:
         return "queueops is up" in self.printed()
 
     def pids(self) -> dict[str, int]:
-        return dict(json.loads((self.folder / "stack.lock").read_text()))
+        return parse((self.folder / "stack.lock").read_text())
 
     def get(self, port: str, path: str, login: str = "") -> tuple[int, str, str]:
         """Status, the address it redirects to, and the text."""
@@ -152,6 +152,22 @@ def test_flower_asks_for_its_login_and_shows_the_true_depth(up: Up) -> None:
 
 def test_a_chord_collects_its_results_in_the_database(up: Up) -> None:
     assert up.python(CHORD).strip() == "[1, 2, 3]"
+
+
+def test_a_worker_that_is_killed_is_there_again(up: Up) -> None:
+    before = up.pids()
+
+    os.kill(before["bulk"], signal.SIGKILL)
+
+    eventually(
+        lambda: up.pids().get("bulk", 0) not in (0, before["bulk"]),
+        within=30,
+        what="it has been started again",
+    )
+    assert up.pids() == {**before, "bulk": up.pids()["bulk"]}
+    assert up.python(
+        'print(app.tasks["celery.accumulate"].si(7, index=0).set(queue="bulk").delay().get(timeout=90))'
+    )
 
 
 def test_the_end_leaves_no_process_and_no_lock(up: Up) -> None:

@@ -96,17 +96,45 @@ def test_a_second_signal_kills_at_once(run: Run) -> None:
     hurry.join()
 
 
-def test_a_process_that_ends_by_itself_is_noticed(run: Run) -> None:
+def test_while_things_start_the_end_of_one_is_noticed(run: Run) -> None:
+    run.supervisor.start("short", "false")
+
+    assert run.supervisor.wait(lambda: False, 30) is False
+    assert run.supervisor.ended() == {"short": 1}
+
+
+def test_what_ends_is_started_again_without_the_children_it_left(run: Run) -> None:
+    noted: list[int] = []
+    run.supervisor.note = lambda pids: noted.append(pids["deaf"])
+    run.start("deaf", DEAF)
+    child = int((run.folder / "deaf.child").read_text())
+    (run.folder / "deaf.ready").unlink()
+    watching = threading.Thread(target=run.supervisor.watch)
+    watching.start()
+
+    os.kill(run.supervisor.pids()["deaf"], signal.SIGKILL)
+
+    eventually((run.folder / "deaf.ready").exists, within=30, what="it runs again")
+    assert not running(child)
+    assert noted == [noted[0], run.supervisor.pids()["deaf"]] and noted[0] != noted[1]
+    run.supervisor.on_signal(signal.SIGINT, None)
+    watching.join()
+    run.supervisor.kill("deaf")
+
+
+def test_what_always_ends_stops_everything(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run.supervisor = Supervisor(dict(os.environ), str(run.folder), 1)
     run.supervisor.start("short", "false")
 
     assert run.supervisor.watch() is False
     assert run.supervisor.ended() == {"short": 1}
+    assert "short ended 3 times right after its start (exit code 1)" in capsys.readouterr().out
 
 
 def test_output_is_shown_with_the_name_of_its_process(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run.supervisor = Supervisor(dict(os.environ), str(run.folder), 1)
     run.supervisor.start("talker", "printf 'one\\ntwo\\n'")
-    run.supervisor.watch()
+    run.supervisor.wait(lambda: False, 30)
     run.supervisor.stop(["talker"])
 
     # Its end may be told before its last words, which another thread reads.
