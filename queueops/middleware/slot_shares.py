@@ -14,6 +14,9 @@ from queueops.engine.types import Scale, WorkerInfo
 
 __all__ = ["GROWING", "next_step", "of_rule", "of_setting", "told"]
 
+#: Gates that time opens, and those that the end of a job opens. An org's share grows with the slots, so it is
+#: neither. A resource's ring does not say which of its gates is closed.
+_BY_TIME, _BY_NUMBER = frozenset({"pause", "org_rate"}), frozenset({"org_concurrency", "resource"})
 #: Pools whose number of slots can change.
 GROWING = frozenset({"prefork", "threads", "gevent", "eventlet"})
 
@@ -21,7 +24,20 @@ GROWING = frozenset({"prefork", "threads", "gevent", "eventlet"})
 def next_step(store: Store, queue: str, rule: ScaleRule, slots: int, now_ms: int) -> Scale:
     """The slots that the rule wants of a queue that has `slots` now."""
     seen = store.queue_snapshot(queue)
-    count, reason = step(rule, slots, seen.ready, cap=seen.concurrency, paused=seen.paused is not None)
+    waiting, full = 0, 0
+    if seen.ready >= rule.down_at:  # otherwise it makes no difference why they wait
+        kept, _ = store.kept_places(queue)
+        waiting = sum(one.jobs for one in kept if one.gate in _BY_TIME)
+        full = sum(one.jobs for one in kept if one.gate in _BY_NUMBER)
+    count, reason = step(
+        rule,
+        slots,
+        seen.ready,
+        waiting=waiting,
+        full=full,
+        cap=seen.concurrency,
+        paused=seen.paused is not None,
+    )
     return Scale(queue, count, 0, now_ms, "", reason)
 
 

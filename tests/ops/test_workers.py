@@ -12,6 +12,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 
 from queueops.engine.rules.envelope import NewJob
+from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
 from queueops.errors import LimitInvalid, UnknownQueue, UnknownWorker
 from queueops.models import AuditEntry
@@ -112,6 +113,15 @@ def test_a_rule_says_how_many_slots_a_queue_wants(app: Celery, store: Store) -> 
     )
     [one] = scaling.wanted(ME, "bulk")
     assert (one.wanted, one.reason) == (10, "60 jobs are ready, more than 50")
+    store.set_limits("bulk", {"a": Limits(rpm=1)})
+    store.claim(["bulk"], 1, 0, "by-hand", 1)
+    [one] = scaling.wanted(ME, "bulk")
+    assert (one.wanted, one.reason) == (7, "0 of 59 ready jobs could start, fewer than 10")
+    store.set_limits("bulk", {"a": Limits(max_in_flight=1)})
+    store.claim(["bulk"], 1, 0, "by-hand", 2)
+    [one] = scaling.wanted(ME, "bulk")
+    told = "0 of 59 ready jobs could start; 59 wait for jobs of their org or resource to end"
+    assert (one.wanted, one.reason) == (8, told)
     store.pause("bulk")
     [one] = scaling.wanted(ME, "bulk")
     assert (one.wanted, one.reason) == (8, "the queue is paused")

@@ -40,6 +40,17 @@ def test_a_rule_says_why() -> None:
     assert step(SHIPPED, 8, 900, paused=True) == (8, "the queue is paused")
 
 
+def test_what_no_slot_could_start_asks_for_none() -> None:
+    assert step(SHIPPED, 8, 900, waiting=860) == (8, "40 of 900 ready jobs could start, between 10 and 50")
+    assert step(SHIPPED, 8, 900, waiting=849, full=40)[0] == 8
+    assert step(SHIPPED, 8, 900, waiting=849)[0] == 10
+    assert step(SHIPPED, 8, 900, waiting=900) == (7, "0 of 900 ready jobs could start, fewer than 10")
+    # What waits for an end keeps the slots: with fewer of them it could start, and ask for them again.
+    told = "0 of 900 ready jobs could start; 895 wait for jobs of their org or resource to end"
+    assert step(SHIPPED, 8, 900, waiting=5, full=895) == (8, told)
+    assert step(SHIPPED, 8, 900, waiting=895, full=5)[0] == 7
+
+
 def test_no_queue_gets_more_slots_than_it_may_use() -> None:
     assert step(SHIPPED, 6, 1000, cap=7)[0] == 7
     assert step(SHIPPED, 9, 1000, cap=7) == (7, "9 slots are above the queue's concurrency, 7")

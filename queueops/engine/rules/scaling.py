@@ -17,7 +17,7 @@ class ScaleRule:
     """The rule by which the slots of a queue follow its backlog.
 
     Attributes:
-        up_at: more ready jobs than this add `up_by` slots, up to `max`.
+        up_at: more ready jobs than this, that could start now, add `up_by` slots, up to `max`.
         down_at: fewer ready jobs than this take `down_by` slots away, down to `min`.
         every: seconds from one step to the next.
     """
@@ -67,13 +67,23 @@ def rule_from(given: Any) -> ScaleRule:
 
 
 def step(
-    rule: ScaleRule, slots: int, backlog: int, *, cap: int | None = None, paused: bool = False
+    rule: ScaleRule,
+    slots: int,
+    ready: int,
+    *,
+    waiting: int = 0,
+    full: int = 0,
+    cap: int | None = None,
+    paused: bool = False,
 ) -> tuple[int, str]:
     """Return the slots that a queue wants next, and why.
 
     Args:
         slots: it has now.
-        backlog: its ready jobs.
+        ready: its ready jobs.
+        waiting: those of them that wait for a rate or a pause, however many slots there are.
+        full: those whose org or resource runs as many as it may. More slots start none of them, fewer would:
+            they ask for no slot, and keep those that are there.
         cap: jobs of the queue that may run at once; more slots than that would stand idle. None is no cap.
         paused: nothing starts, so the backlog says nothing.
     """
@@ -86,15 +96,21 @@ def step(
     if slots > most:
         why = "the most of the rule" if most == rule.max else "the queue's concurrency"
         return most, f"{slots} slots are above {why}, {most}"
-    if backlog > rule.up_at:
+    startable, lasting = max(0, ready - waiting - full), max(0, ready - waiting)
+    told = f"{startable} jobs are ready"
+    if waiting or full:
+        told = f"{startable} of {ready} ready jobs could start"
+    if startable > rule.up_at:
         wanted = min(most, slots + rule.up_by)
-        told = f"{backlog} jobs are ready, more than {rule.up_at}"
+        told += f", more than {rule.up_at}"
         return wanted, told if wanted > slots else f"{told}; {most} slots are the most"
-    if backlog < rule.down_at:
+    if lasting < rule.down_at:
         wanted = max(least, slots - rule.down_by)
-        told = f"{backlog} jobs are ready, fewer than {rule.down_at}"
+        told += f", fewer than {rule.down_at}"
         return wanted, told if wanted < slots else f"{told}; {least} slots are the least"
-    return slots, f"{backlog} jobs are ready, between {rule.down_at} and {rule.up_at}"
+    if startable < rule.down_at:
+        return slots, f"{told}; {full} wait for jobs of their org or resource to end"
+    return slots, f"{told}, between {rule.down_at} and {rule.up_at}"
 
 
 @dataclass(frozen=True, slots=True)
