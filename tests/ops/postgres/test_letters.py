@@ -16,7 +16,6 @@ from queueops.engine.store import Store
 from queueops.engine.types import Settlement
 from queueops.models import DeadLetter
 from queueops.ops import (
-    broker,
     dead_letters,
     error_groups,
     guarded_replay,
@@ -25,33 +24,10 @@ from queueops.ops import (
 )
 from queueops.ops.guarded_replay import Verdict
 from queueops.ops.permissions import Actor
-from tests.support import letters, site
-from tests.support.postgres import Postgres
-from tests.support.valkey import Valkey
+from tests.support import letters
 
 ACTOR = Actor.shell("maria")
 ROWS, ERRORS = 20_000, 40
-
-
-@pytest.fixture(scope="module")
-def on_postgres(postgres: Postgres) -> Iterator[None]:
-    with site.database(postgres.create_database()):
-        yield
-
-
-@pytest.fixture
-def store(on_postgres: None, valkey: Valkey) -> Iterator[Store]:
-    site.empty()
-    assert connection.vendor == "postgresql"
-    with site.celery_app(valkey.broker_url), broker.store() as opened:
-        yield opened
-
-
-@pytest.fixture
-def app(store: Store) -> Celery:
-    from celery import current_app
-
-    return current_app._get_current_object()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -16,35 +15,13 @@ from queueops.engine.rules.envelope import NewJob
 from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
 from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry
-from queueops.ops import broker, dead_letters, limits, publishing, relay
+from queueops.ops import dead_letters, limits, publishing, relay
 from queueops.ops.in_transaction import enqueue_in_transaction
 from queueops.ops.permissions import Actor
-from tests.support import letters, site
+from tests.support import letters
 from tests.support.postgres import Postgres
-from tests.support.valkey import Valkey
 
 ACTOR = Actor.shell("maria")
-
-
-@pytest.fixture(scope="module")
-def on_postgres(postgres: Postgres) -> Iterator[None]:
-    with site.database(postgres.create_database()):
-        yield
-
-
-@pytest.fixture
-def store(on_postgres: None, valkey: Valkey) -> Iterator[Store]:
-    site.empty()
-    assert connection.vendor == "postgresql"
-    with site.celery_app(valkey.broker_url), broker.store() as opened:
-        yield opened
-
-
-@pytest.fixture
-def app(store: Store) -> Celery:
-    from celery import current_app
-
-    return current_app._get_current_object()
 
 
 def test_values_that_postgres_refuses_do_not_stop_the_collector(app: Celery, store: Store) -> None:
