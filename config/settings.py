@@ -155,10 +155,6 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tasks.maintenance.clean_deliveries",
         "schedule": crontab(hour=4, minute=15),
     },
-    "purge_dead_letters": {
-        "task": "tasks.maintenance.purge_dead_letters",
-        "schedule": crontab(hour=4, minute=30),
-    },
 }
 
 QUEUEOPS = {

@@ -10,9 +10,7 @@ from celery import shared_task
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from queueops.models import DeadLetter
-from queueops.ops import cleanup, dead_letters
-from queueops.ops.permissions import Actor
+from queueops.ops import cleanup
 from tasks.conf import webhook_settings
 from tasks.models import Delivery
 
@@ -38,18 +36,6 @@ def clean_deliveries() -> int:
     days = webhook_settings().delivery_retention_days
     old = Delivery.objects.filter(last_attempt_at__lt=timezone.now() - timedelta(days=days))
     return _delete(old, time.monotonic() + _BUDGET)
-
-
-@shared_task(name="tasks.maintenance.purge_dead_letters", queue="bulk")
-def purge_dead_letters() -> int:
-    """Purge dead letters that are older than ``DEAD_LETTER_RETENTION_DAYS``; returns how many."""
-    limit = dead_letters.retention_limit()
-    old = DeadLetter.objects.died_before(limit)
-    if not old.exists():
-        # A night without work leaves no entry in the audit log.
-        return 0
-    described = {"died_at before": limit.isoformat()}
-    return dead_letters.purge(Actor.system("maintenance"), old, described, seconds=_BUDGET).count
 
 
 def _delete(rows: QuerySet[Any, Any], deadline: float) -> int:

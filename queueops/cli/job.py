@@ -108,6 +108,8 @@ def _facts(found: JobInfo) -> list[str]:
         "run limit": tables.span(found.run_limit_seconds) if found.run_limit_seconds else None,
         "created": found.created_at,
         "claimed": found.claimed_at,
+        "in queue": tables.span(found.queue_seconds) if found.queue_seconds is not None else None,
+        "ran": tables.span(found.run_seconds) if found.run_seconds is not None else None,
         "next attempt" if found.attempt > 1 else "due": found.due_at,
         "deadline": found.deadline_at,
         "overdue": tables.span(found.overdue_seconds) if found.overdue_seconds else None,

@@ -1,4 +1,4 @@
-"""queueops queue failures, error-summary, throughput, slow-jobs: what has happened lately."""
+"""queueops queue failures, tasks, error-summary, throughput, slow-jobs: what has happened lately."""
 
 from __future__ import annotations
 
@@ -35,6 +35,28 @@ def failures(call: Call, queue: str | None, limit: int) -> Answer:
         empty="Nothing failed.",
     )
     return Answer(found, lines)
+
+
+@commands.command(needs=VIEW_OPERATIONS)
+@options.one_queue
+@_HOURS
+@options.limit(50)
+def tasks(call: Call, queue: str | None, hours: int, limit: int) -> Answer:
+    """Tell what ended by queue and task, the busiest first, and how many duplicates unique keys kept out."""
+    found, kept_out = stats.by_task(queue, hours=hours)[:limit], stats.duplicates()
+    lines = tables.table(
+        found,
+        "queue",
+        "task",
+        "ended",
+        "failed",
+        ("mean wait", lambda one: _span(one.avg_queue_time_seconds)),
+        ("mean run", lambda one: _span(one.avg_execution_time_seconds)),
+        ("p95 run", lambda one: _span(one.run.p95_seconds)),
+        ("duplicates ever", lambda one: kept_out.get(one.task, 0)),
+        empty="Nothing ended.",
+    )
+    return Answer({"tasks": found, "duplicates": kept_out}, lines)
 
 
 @commands.command("error-summary", needs=VIEW_OPERATIONS)

@@ -228,6 +228,21 @@ class HistoryVerbs(Verbs):
         ]
         return heapq.nlargest(count, lines, key=lambda ended: ended.ended_ms)
 
+    def last_attempt(self, task_id: str, queue: str = "") -> Ended | None:
+        """Return the latest attempt of a task that ended, of the last 10,000 of each queue; None if none did.
+
+        Reads these lists, for there is no index; for people, not for each job. ``queue``: only this one.
+        """
+        field = b"\t%b\t" % task_id.encode()
+        found = [
+            read_ended(name, line)
+            for name in ([queue] if queue else self.queues())
+            for line in self.client.lrange(self.key("settled", queue=name), 0, -1)
+            if field in line
+        ]
+        those = (ended for ended in found if ended.task_id == task_id)
+        return max(those, key=lambda ended: ended.ended_ms, default=None)
+
     def _slowest(self, queues: Sequence[str], count: int, hours: int, at_ms: int) -> list[Ended]:
         size = SPAN_MS["hour"]
         first = at_ms // size - hours + 1

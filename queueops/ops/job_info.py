@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import current_app
 from django.apps import apps
 
 from queueops.conf import config
+from queueops.engine.history import Ended
 from queueops.engine.job_types import JobSnapshot
 from queueops.engine.rules import priority as priorities
 from queueops.engine.rules.backoff import policy_from
@@ -30,12 +32,17 @@ class JobInfo:
     """One job. What is not known is None, "" or empty.
 
     Attributes:
-        source: where it was found: "broker", "dead letter" or "result".
-        state: one of our states; "astray" for a job that has lost its place in the broker.
+        source: where it was found: "broker", "dead letter", "result", or "history" (the broker's list of the
+            last 10,000 attempts that ended in each queue, which also completes what a result says).
+        state: one of our states; "astray" for a job that has lost its place in the broker; of a job that only
+            the history knows how its last attempt ended.
         attempt: the one that runs or runs next, from 1; of a job that is over the last one.
         run_limit_seconds: how long an attempt may take.
-        created_at: first enqueue. claimed_at: when the worker got it. due_at: when a scheduled one starts,
+        created_at: first enqueue. claimed_at: when the worker got it, of a job that is over for its last
+            attempt. due_at: when a scheduled one starts,
             for `attempt` > 1 the end of the back-off.
+        queue_seconds, run_seconds: how long the last attempt was ready before its claim, and ran; None while
+            it has not ended.
         worker: who has it or had it last. last_heartbeat_at: when that one was heard last.
         errors: attempts that failed, oldest first: n, at (ms), error, message, worker.
         args, kwargs: with secrets masked; None for who may not see payloads.
@@ -61,6 +68,8 @@ class JobInfo:
     due_at: datetime | None = None
     deadline_at: datetime | None = None
     ended_at: datetime | None = None
+    queue_seconds: float | None = None
+    run_seconds: float | None = None
     worker: str = ""
     last_heartbeat_at: datetime | None = None
     errors: tuple[Mapping[str, Any], ...] = ()
@@ -81,7 +90,13 @@ def known(store: Store, task_id: str, payload: bool) -> JobInfo | None:
     if job is not None:
         return _living(store, job, payload)
     letter = DeadLetter.objects.filter(task_id=task_id).order_by("-died_at", "-id").first()
-    return _dead(letter, payload) if letter else _result(task_id, payload)
+    if letter is not None:
+        return _dead(letter, payload)
+    result = _result(task_id, payload)
+    ended = store.last_attempt(task_id, result.queue if result else "")
+    if ended is None:
+        return result
+    return _completed(result or JobInfo("history", task_id, ended.outcome), ended)
 
 
 def _living(store: Store, job: JobSnapshot, payload: bool) -> JobInfo:
@@ -91,7 +106,6 @@ def _living(store: Store, job: JobSnapshot, payload: bool) -> JobInfo:
     except InvalidMessage:
         message = None
     header = message.own if message else {}
-    limits = (message.headers.get("timelimit") if message else None) or (None, None)
     return JobInfo(
         source="broker",
         task_id=job.task_id,
@@ -104,7 +118,7 @@ def _living(store: Store, job: JobSnapshot, payload: bool) -> JobInfo:
         attempt=head.attempt + 1,
         max_attempts=_most_attempts(head.task, job.queue, header),
         deliveries=lease.deliveries if lease else head.deliveries,
-        run_limit_seconds=limits[1] or limits[0] or head.run_limit_ms / 1000 or None,
+        run_limit_seconds=_run_limit(message) or head.run_limit_ms / 1000 or None,
         created_at=_at(head.first_ms),
         claimed_at=_at(lease.claimed_ms) if lease else None,
         due_at=_at(job.at_ms) if job.state in (JobState.SCHEDULED, JobState.BLOCKED) else None,
@@ -133,7 +147,16 @@ def _error(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**entry, "message": mask_text(str(entry.get("message") or ""))}
 
 
+def _run_limit(message: messages.Message | None) -> float | None:
+    soft, hard = (message.headers.get("timelimit") if message else None) or (None, None)
+    return hard or soft
+
+
 def _dead(letter: DeadLetter, payload: bool) -> JobInfo:
+    try:
+        message: messages.Message | None = messages.read(letter.raw_message)
+    except InvalidMessage:
+        message = None
     return JobInfo(
         source="dead letter",
         task_id=letter.task_id,
@@ -142,11 +165,15 @@ def _dead(letter: DeadLetter, payload: bool) -> JobInfo:
         queue=letter.queue,
         org=letter.org,
         resource=letter.resource,
+        priority=message.own.get("priority", priorities.Priority.NORMAL.value) if message else None,
         attempt=letter.attempt_count,
         max_attempts=letter.attempt_count,
         deliveries=letter.deliveries,
+        run_limit_seconds=_run_limit(message),
         created_at=letter.first_enqueued_at,
+        claimed_at=letter.died_at - timedelta(milliseconds=letter.run_ms) if letter.run_ms else None,
         ended_at=letter.died_at,
+        run_seconds=letter.run_ms / 1000 if letter.run_ms else None,
         worker=letter.worker,
         errors=tuple(_error(one) for one in letter.attempts),
         args=mask(letter.args) if payload else None,
@@ -163,17 +190,59 @@ def _result(task_id: str, payload: bool) -> JobInfo | None:
     if row is None:
         return None
     ours = CELERY_STATES.get(row.status, frozenset())
+    kept = _kept(row.meta)
     shown = [str(row.task_args or ""), str(row.task_kwargs or "")] if payload else None
     return JobInfo(
         source="result",
         task_id=task_id,
         state=next(iter(ours)).value if len(ours) == 1 else row.status.lower(),
         task=row.task_name or "",
+        queue=str(kept.get("queue") or ""),
+        org=str(kept.get("org") or ""),
         created_at=row.date_created,
+        claimed_at=row.date_started,
         ended_at=row.date_done,
         worker=row.worker or "",
         args=[mask_text(text) for text in shown if text] if shown else None,
         result=mask_text(str(row.result)) if payload and row.result is not None else None,
+    )
+
+
+def _kept(meta: str | None) -> Mapping[str, Any]:
+    """What the worker kept with a result, as JSON in its row."""
+    try:
+        found = json.loads(meta or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _completed(info: JobInfo, ended: Ended) -> JobInfo:
+    """The job with what the broker's history knows of its last attempt."""
+    return replace(
+        info,
+        task=ended.task,
+        queue=ended.queue,
+        org=ended.org,
+        resource=ended.resource,
+        attempt=ended.attempt,
+        deliveries=ended.deliveries,
+        claimed_at=_at(ended.claimed_ms),
+        ended_at=_at(ended.ended_ms),
+        queue_seconds=ended.wait_ms / 1000,
+        run_seconds=ended.run_ms / 1000,
+        errors=(
+            (
+                {
+                    "n": ended.attempt,
+                    "at": ended.ended_ms,
+                    "error": ended.error,
+                    "message": mask_text(ended.message),
+                },
+            )
+            if ended.error
+            else ()
+        ),
     )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Point",
     "Summary",
     "by_task",
+    "duplicates",
     "error_summary",
     "failures",
     "last_hour",
@@ -145,6 +146,16 @@ def by_task(queue: str | None = None, *, hours: int = 1) -> list[Summary]:
         for (name, task), buckets in zip(names, found, strict=True)
     ]
     return sorted((one for one in summaries if one.ended), key=lambda one: -one.ended)
+
+
+def duplicates() -> dict[str, int]:
+    """Return how often a publish was answered by the job that had its unique key, by task, ever.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    with broker.store() as store:
+        return store.existing()
 
 
 def throughput(

@@ -12,6 +12,7 @@ from django.core.exceptions import PermissionDenied
 
 from queueops.engine.rules.gates import Limits
 from queueops.engine.store import Store
+from queueops.engine.types import Settlement
 from queueops.errors import UnknownJob, UnknownQueue
 from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import broker, collector, dead_letters, jobs, leases, permissions, queues
@@ -82,6 +83,44 @@ def test_a_dead_job_is_told_from_its_letter(app: Celery, store: Store) -> None:
     assert (found.args, found.kwargs) == ([1], {"password": MASK})
     assert [error["n"] for error in found.errors] == [1, 2, 3]
     assert "abc" not in found.errors[-1]["message"]
+
+
+def test_a_dead_job_tells_how_it_was_to_run(app: Celery, store: Store) -> None:
+    job = letters.publish(app, org="acme", priority="LOW", time_limit=40)
+    letters.die(store)
+    collector.collect_all(store)
+    found = jobs.info(ACTOR, job)
+    assert (found.priority, found.run_limit_seconds, found.worker != "") == (8, 40, True)
+    assert found.run_seconds is not None and found.claimed_at is not None and found.ended_at is not None
+    assert found.ended_at - found.claimed_at == timedelta(seconds=found.run_seconds)
+
+
+def test_a_job_that_is_over_is_told_from_the_history(app: Celery, store: Store) -> None:
+    job = letters.publish(app, org="acme", resource="mail")
+    letters.publish(app, org="beta")
+    for leased in (letters.claim(store), letters.claim(store)):
+        if leased.task_id == job:
+            store.settle([Settlement(leased.token, "succeeded", 250)])
+    found = jobs.info(ACTOR, job)
+    assert (found.source, found.state, found.task) == ("history", "succeeded", "shop.deliver")
+    assert (found.queue, found.org, found.resource, found.attempt) == ("standard", "acme", "mail", 1)
+    assert (found.run_seconds, found.queue_seconds is not None, found.errors) == (0.25, True, ())
+    assert found.ended_at is not None and found.claimed_at is not None and found.claimed_at <= found.ended_at
+
+
+def test_a_result_is_completed_by_the_history(app: Celery, store: Store) -> None:
+    from django_celery_results.models import TaskResult
+
+    kept = {"meta": '{"org": "acme", "queue": "standard"}', "status": "SUCCESS", "result": '"paid"'}
+    old = TaskResult.objects.create(task_id="long-over", task_name="shop.deliver", **kept)
+    found = jobs.info(ACTOR, old.task_id)
+    assert (found.source, found.queue, found.org, found.run_seconds) == ("result", "standard", "acme", None)
+    job = letters.publish(app, org="acme")
+    store.settle([Settlement(letters.claim(store).token, "succeeded", 1_500)])
+    TaskResult.objects.create(task_id=job, task_name="shop.deliver", **kept)
+    found = jobs.info(ACTOR, job)
+    assert (found.source, found.state, found.result) == ("result", "succeeded", '"paid"')
+    assert (found.deliveries, found.run_seconds) == (1, 1.5)
 
 
 def test_payloads_are_for_those_who_may_see_them(app: Celery, store: Store) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
-from django.test import override_settings
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -59,27 +58,3 @@ def test_old_results_go(app: Celery) -> None:
     assert maintenance.clean_results() == 0
     for model in (TaskResult, GroupResult):
         model.objects.all().delete()
-
-
-def test_letters_past_their_retention_are_purged_and_the_audit_log_says_so(database: None) -> None:
-    from queueops.models import AuditEntry, DeadLetter
-    from tasks import maintenance
-
-    with override_settings(QUEUEOPS={"DEAD_LETTER_RETENTION_DAYS": 10}):
-        assert maintenance.purge_dead_letters() == 0
-        assert not AuditEntry.objects.exists()
-        for number, days in enumerate((1, 9.9, 10.1, 100)):
-            DeadLetter.objects.create(
-                queue="webhooks",
-                org="acme",
-                task="tasks.webhooks.deliver",
-                message="{}",
-                reason="failed",
-                fingerprint="f",
-                died_at=ago(days=days),
-                lease_token=f"token-{number}",
-            )
-        assert maintenance.purge_dead_letters() == 2
-        assert sorted(DeadLetter.objects.values_list("lease_token", flat=True)) == ["token-0", "token-1"]
-        entry = AuditEntry.objects.get()
-        assert (entry.who, entry.verb, entry.result_count) == ("maintenance", "purge", 2)

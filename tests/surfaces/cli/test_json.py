@@ -30,6 +30,7 @@ CALLS: Mapping[str, tuple[str, int]] = {
     "queue stuck": ("--older-than 10m", 0),
     "queue unstick": ("standard --dry-run", 0),
     "queue failures": ("--limit 20", 0),
+    "queue tasks": ("--hours 168", 0),
     "queue error-summary": ("standard", 0),
     "queue throughput": ("standard --minutes 5", 0),
     "queue slow-jobs": ("", 0),

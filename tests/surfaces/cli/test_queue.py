@@ -156,6 +156,11 @@ def test_what_happened_is_told(app: Celery, store: Store, run: Run) -> None:
     [group] = run("queue", "error-summary", "standard", "--json").data
     assert (group["error"], group["count"]) == ("Timeout", 1)
     assert sum(point["ended"] for point in run("queue", "throughput", "--json").data) == 1
+    for _ in range(3):
+        letters.publish(app, 1, org="acme", unique_key="1")
+    told = run("queue", "tasks", "standard", "--hours=168", "--json").data
+    assert [(one["task"], one["ended"], one["failed"]) for one in told["tasks"]] == [("shop.deliver", 1, 1)]
+    assert told["duplicates"] == {"shop.deliver": 2}
     assert len(run("queue", "throughput", "standard", "--hours", "3", "--json").data) == 3
     [slow] = run("queue", "slow-jobs", "--json").data
     assert slow["task"] == "shop.deliver"
