@@ -100,7 +100,9 @@ class OrgLimitAdmin(Base):
     def get_readonly_fields(self, request: HttpRequest, obj: OrgLimit | None = None) -> tuple[str, ...]:
         # Whose limit it is does not change; it would leave the other org as it was and tell nobody.
         fixed = ("org", "where") if obj else ()
-        return fixed if request.user.has_perm(permissions.PAUSE_ORG) else (*fixed, "paused")
+        if request.user.has_perm(permissions.PAUSE_ORG):
+            return fixed
+        return (*fixed, "paused", "valid_until") if obj and obj.paused else (*fixed, "paused")
 
     def get_fieldsets(self, request: HttpRequest, obj: OrgLimit | None = None) -> Any:
         return (

@@ -116,12 +116,13 @@ def throttle(actor: Actor, data: Mapping[str, Any]) -> str:
     "Reset limit",
     permissions.RESET_LIMIT,
     InQueue,
-    explained="Deletes the org's own limits there, temporary ones too, so that it has the default again.",
+    explained="Deletes the org's own limits there, temporary ones and pauses too, so that it has the default "
+    "again.",
     danger=True,
 )
 def reset_limit(actor: Actor, data: Mapping[str, Any]) -> str:
     """The org has the default again."""
-    number = limits.reset_limit(actor, data["org"], data["queue"])
+    number = limits.reset_limit(actor, data["org"], data["queue"] or None)
     where = data["queue"] or "each queue"
     if not number:
         return Unchanged(f"{data['org']} had no limit of its own for {where}.")

@@ -29,7 +29,8 @@ NAME = RegexValidator(
 class OrgLimit(models.Model):
     """What an org may use of a queue, or of each queue. An empty value is inherited, -1 is no limit.
 
-    A row with `valid_until` is temporary: it stands above the others until then, and ends by itself.
+    A row with `valid_until` is temporary: it stands above the others until then, and ends by itself. A pause
+    for a time is a row of its own beside the limits for a time, so that neither moves the other's end.
     """
 
     #: The columns that are limits, in the order in which people read them.
@@ -71,10 +72,10 @@ class OrgLimit(models.Model):
                 violation_error_message="This org already has a limit for this queue.",
             ),
             models.UniqueConstraint(
-                fields=["org", "queue"],
+                fields=["org", "queue", "paused"],
                 condition=models.Q(valid_until__isnull=False),
                 name="queueops_one_temporary_limit",
-                violation_error_message="This org already has a temporary limit for this queue.",
+                violation_error_message="This org already has a temporary limit or pause for this queue.",
             ),
         ]
 
@@ -96,6 +97,8 @@ class OrgLimit(models.Model):
                 errors[field] = str(refused)
         if self.valid_until is not None and self.valid_until <= timezone.now():
             errors["valid_until"] = "This time has passed."
+        if self.paused and self.valid_until is not None and self.limits_something():
+            errors["paused"] = "A pause for a time is a row of its own, without limits."
         if errors:
             raise ValidationError(errors)
         if self.says_nothing():
@@ -103,7 +106,11 @@ class OrgLimit(models.Model):
 
     def says_nothing(self) -> bool:
         """Whether the row limits nothing, so that it could as well be gone."""
-        return not self.paused and all(getattr(self, field) is None for field in self.FIELDS)
+        return not self.paused and not self.limits_something()
+
+    def limits_something(self) -> bool:
+        """Whether the row sets a limit; a pause alone sets none."""
+        return any(getattr(self, field) is not None for field in self.FIELDS)
 
 
 class Resource(models.Model):

@@ -83,6 +83,9 @@ def set_limit(
         rows = OrgLimit.objects.select_for_update().filter(
             org=org, queue=queue, valid_until__isnull=valid_until is None
         )
+        if valid_until is not None:
+            # Beside a pause for a time, which ends when it was told to.
+            rows = rows.filter(paused=False)
         row = rows.first() or OrgLimit(org=org, queue=queue)
         for name, value in (values or {}).items():
             if name not in OrgLimit.FIELDS:
@@ -105,12 +108,14 @@ def save_row(actor: Actor, row: OrgLimit, verb: str = "set_limit") -> OrgLimit:
     """Check and save a row that was edited as a whole; it is published when the transaction has ended.
 
     Raises:
-        PermissionDenied: the actor may not change limits, add one, or (where that changes) pause orgs.
+        PermissionDenied: the actor may not change limits, add one, or (where a pause or its end changes)
+            pause orgs.
         LimitInvalid: a value is not allowed; the message says why.
     """
     actor.require(permissions.CHANGE_LIMIT if row.pk else permissions.ADD_LIMIT)
     before = OrgLimit.objects.filter(pk=row.pk).values(*_TOLD).first() or {}
-    if row.paused != before.get("paused", False):
+    paused = before.get("paused", False)
+    if row.paused != paused or (paused and row.valid_until != before["valid_until"]):
         actor.require(permissions.PAUSE_ORG)
     checked(row)
     with transaction.atomic():
@@ -130,13 +135,13 @@ def checked(row: OrgLimit) -> OrgLimit:
 
 
 def reset_limit(actor: Actor, org: str, queue: str | None = None) -> int:
-    """Delete the org's rows, temporary ones too, so that it has the default again; return how many.
+    """Delete the org's rows, temporary ones and pauses too: it has the default again. Return how many.
 
     Args:
         queue: only the rows of this queue; "" those for all queues; None every row of the org.
 
     Raises:
-        PermissionDenied: the actor may not reset limits.
+        PermissionDenied: the actor may not reset limits, or (where one is paused) pause orgs; all rows stay.
     """
     rows = OrgLimit.objects.filter(org=org)
     return reset_rows(actor, list(rows if queue is None else rows.filter(queue=queue)))
@@ -145,6 +150,8 @@ def reset_limit(actor: Actor, org: str, queue: str | None = None) -> int:
 def reset_rows(actor: Actor, rows: list[OrgLimit]) -> int:
     """Delete these rows; otherwise as `reset_limit`."""
     actor.require(permissions.RESET_LIMIT)
+    if any(row.paused for row in rows):
+        actor.require(permissions.PAUSE_ORG)
     with transaction.atomic():
         for row in rows:
             told = {name: _told(getattr(row, name)) for name in _TOLD}

@@ -34,6 +34,9 @@ def pause(
         rows = OrgLimit.objects.select_for_update().filter(
             org=org, queue=queue, valid_until__isnull=until is None
         )
+        if until is not None:
+            # Beside the limits for a time, which end when they were told to.
+            rows = rows.filter(paused=True)
         row = rows.first() or OrgLimit(org=org, queue=queue)
         row.paused, row.valid_until, row.note = True, until, reason or row.note
         checked(row).save()

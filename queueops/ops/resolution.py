@@ -33,7 +33,7 @@ class Resolved:
     Attributes:
         fields: each limit by name with its source.
         rows: whether any row speaks of this org here; if not, it simply has the queue's default.
-        until: when the first of the temporary rows ends that count here.
+        until: when the first of the temporary limits ends that count here; a pause ends by itself.
         paused_until: None: not paused; 0: until resumed; else ms since 1970.
         pause_note: the note of the row that pauses it.
     """
@@ -64,7 +64,7 @@ def resolve(queue: str, org: str, rows: Iterable[OrgLimit], at: datetime) -> Res
     ranked = sorted((row for row in rows if _counts(row, queue, at)), key=_rank)
     base = defaults(queue) if org != config().default_org else _exempt()
     fields = {name: _first(name, ranked) or base[name] for name in OrgLimit.FIELDS}
-    ends = [row.valid_until for row in ranked if row.valid_until]
+    ends = [row.valid_until for row in ranked if row.valid_until and row.limits_something()]
     pauses = [row for row in ranked if row.paused]
     paused_until = None
     if pauses:

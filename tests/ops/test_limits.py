@@ -290,6 +290,79 @@ def test_a_pause_of_all_queues_with_an_end_is_published_everywhere(app: Celery, 
         assert store.paused(queue)["acme"].until_ms == round(until.timestamp() * 1000)
 
 
+@pytest.mark.parametrize("pause_first", [True, False])
+def test_a_pause_and_a_throttle_of_an_org_end_each_at_its_own_time(
+    app: Celery, store: Store, pause_first: bool
+) -> None:
+    paused_until, throttled_until = timezone.now() + timedelta(days=1), timezone.now() + SOON
+    if pause_first:
+        orgs.pause(ACTOR, "acme", "bulk", until=paused_until)
+    limits.throttle(ACTOR, "acme", "bulk", 1, throttled_until)
+    if not pause_first:
+        orgs.pause(ACTOR, "acme", "bulk", until=paused_until)
+    assert store.paused("bulk")["acme"].until_ms == round(paused_until.timestamp() * 1000)
+    held = store.read_limits("bulk")["acme"]
+    assert (held.max_in_flight, held.until_ms) == (1, round(throttled_until.timestamp() * 1000))
+    assert limits.drift(store) == []
+    assert orgs.resume(ACTOR, "acme", "bulk") == 1
+    assert store.read_limits("bulk")["acme"] == held, "the throttle goes on"
+
+
+def test_a_pause_that_ends_first_leaves_the_throttle_its_end(app: Celery, store: Store) -> None:
+    paused_until, throttled_until = timezone.now() + SOON, timezone.now() + timedelta(days=1)
+    limits.throttle(ACTOR, "acme", "bulk", 1, throttled_until)
+    orgs.pause(ACTOR, "acme", "bulk", until=paused_until)
+    held = store.read_limits("bulk")["acme"]
+    assert (held.max_in_flight, held.until_ms) == (1, round(throttled_until.timestamp() * 1000))
+    OrgLimit.objects.filter(paused=True).update(valid_until=timezone.now())
+    assert publishing.expire(store) == 1
+    assert store.paused("bulk") == {}
+    assert store.read_limits("bulk")["acme"] == held
+
+
+def test_a_pause_for_a_time_holds_no_limits(database: None) -> None:
+    row = OrgLimit(org="acme", queue="bulk", paused=True, max_in_flight=2, valid_until=timezone.now() + SOON)
+    with pytest.raises(LimitInvalid, match="A pause for a time is a row of its own"):
+        limits.save_row(ACTOR, row)
+
+
+def test_rows_from_before_that_pause_and_limit_for_a_time_are_split(database: None) -> None:
+    from importlib import import_module
+
+    from django.apps import apps
+    from django.db import connection
+
+    until = timezone.now() + SOON
+    OrgLimit.objects.create(
+        org="acme", queue="bulk", paused=True, max_in_flight=2, note="why", valid_until=until
+    )
+    with connection.schema_editor() as editor:
+        import_module("queueops.migrations.0015_pauses_apart").split(apps, editor)
+    assert list(
+        OrgLimit.objects.order_by("-paused").values_list("paused", "max_in_flight", "note", "valid_until")
+    ) == [(True, None, "why", until), (False, 2, "why", until)]
+
+
+def test_who_may_change_limits_and_not_pause_leaves_pauses_as_they_are(database: None) -> None:
+    from django.contrib.auth.models import Permission, User
+
+    person = User.objects.create_user("limiter")
+    person.user_permissions.add(*Permission.objects.filter(codename__endswith="_orglimit"))
+    limiter = Actor.of(person, AuditEntry.Surface.API)
+    until = timezone.now() + SOON
+    orgs.pause(ACTOR, "acme", "bulk", until=until)
+    limits.set_limit(limiter, "acme", "bulk", {"weight": 2})
+    row = OrgLimit.objects.get(paused=True)
+    row.valid_until = until + SOON
+    with pytest.raises(PermissionDenied, match="pause_org"):
+        limits.save_row(limiter, row)
+    with pytest.raises(PermissionDenied, match="pause_org"):
+        limits.reset_limit(limiter, "acme")
+    assert OrgLimit.objects.count() == 2
+    assert OrgLimit.objects.get(paused=True).valid_until == until
+    assert limits.reset_rows(limiter, list(OrgLimit.objects.filter(paused=False))) == 1
+
+
 def test_a_queue_is_paused_and_resumed_and_an_unknown_one_is_refused(app: Celery, store: Store) -> None:
     from queueops.errors import UnknownQueue
 

@@ -196,6 +196,15 @@ def test_an_org_gets_a_limit_for_a_time(press: Press, store: Store) -> None:
     assert press("reset_limit", org="acme", queue="bulk")[0].startswith("warning:")
 
 
+def test_limits_of_an_org_are_reset_in_every_queue_when_none_is_chosen(press: Press, store: Store) -> None:
+    press("set_limit", org="acme", queue="bulk", max_in_flight="2")
+    press("set_limit", org="acme", queue="", weight="2")
+    assert press("reset_limit", org="acme", queue="") == [
+        "success: acme has the default in each queue again."
+    ]
+    assert not OrgLimit.objects.exists()
+
+
 def test_an_org_is_throttled_paused_and_resumed(press: Press, store: Store) -> None:
     [told] = press("throttle", org="acme", queue="", max_in_flight="1", minutes="15")
     assert told.startswith("success: acme runs at most 1 at once in each queue until ")
