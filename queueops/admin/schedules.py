@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -23,7 +24,7 @@ if apps.is_installed("django_celery_beat"):
     from django_celery_beat.models import PeriodicTask
 
     from queueops.ops.schedule_entry import OPTIONS, own_options, with_own_options
-    from queueops.ops.schedules import run_now
+    from queueops.ops.schedules import delete_rows, disable, enable, run_now, save_row
 
     class EntryForm(PeriodicTaskForm):
         """The entry's form; org and resource stand in its headers."""
@@ -70,10 +71,12 @@ if apps.is_installed("django_celery_beat"):
             return data
 
     class EntryAdmin(PeriodicTaskAdmin):
-        """Adds whose jobs an entry makes, and sends one by hand through the verb."""
+        """Adds whose jobs an entry makes; whatever is done to entries is done by the verbs of schedules."""
 
         form = EntryForm
         list_display = ("name", "enabled", "scheduler", "org", "queue", "last_run_at", "one_off")
+        # Toggle is left out: nobody can tell from its audit entry, or before pressing it, what it does.
+        actions = ("enable_tasks", "disable_tasks", "run_tasks")
         fieldsets = tuple(
             (title, {**found, "fields": ("org", "resource", *found["fields"])})
             if "queue" in found["fields"]
@@ -84,19 +87,53 @@ if apps.is_installed("django_celery_beat"):
         def has_operate_permission(self, request: HttpRequest) -> bool:
             return bool(request.user.has_perm(permissions.OPERATE_SCHEDULE))
 
+        def has_add_permission(self, request: HttpRequest) -> bool:
+            return self.has_operate_permission(request) and super().has_add_permission(request)
+
+        def has_change_permission(self, request: HttpRequest, obj: PeriodicTask | None = None) -> bool:
+            return self.has_operate_permission(request) and super().has_change_permission(request, obj)
+
+        def has_delete_permission(self, request: HttpRequest, obj: PeriodicTask | None = None) -> bool:
+            return self.has_operate_permission(request) and super().has_delete_permission(request, obj)
+
+        def save_model(self, request: HttpRequest, obj: PeriodicTask, form: Any, change: bool) -> None:
+            save_row(_actor(request), obj, form.changed_data)
+
+        def delete_model(self, request: HttpRequest, obj: PeriodicTask) -> None:
+            delete_rows(_actor(request), [obj])
+
+        def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+            delete_rows(_actor(request), list(queryset))
+
         @admin.display(description="org")
         def org(self, entry: PeriodicTask) -> str:
             return own_options(entry.headers).get("org", "")
 
+        @admin.action(description="Enable selected entries", permissions=["operate"])
+        def enable_tasks(self, request: HttpRequest, queryset: Any) -> None:
+            self._done(request, lambda actor: enable(actor, _numbers(queryset)).count, "enabled")
+
+        @admin.action(description="Disable selected entries", permissions=["operate"])
+        def disable_tasks(self, request: HttpRequest, queryset: Any) -> None:
+            self._done(request, lambda actor: disable(actor, _numbers(queryset)).count, "disabled")
+
         @admin.action(description="Run selected entries now", permissions=["operate"])
         def run_tasks(self, request: HttpRequest, queryset: Any) -> None:
-            actor = Actor.of(request.user, AuditEntry.Surface.ADMIN)
+            self._done(request, lambda actor: len(run_now(actor, _numbers(queryset))), "sent")
+
+        def _done(self, request: HttpRequest, verb: Callable[[Actor], int], word: str) -> None:
             try:
-                sent = run_now(actor, queryset.values_list("pk", flat=True))
+                count = verb(_actor(request))
             except QueueOpsError as error:
                 self.message_user(request, f"It stopped there: {error}", messages.ERROR)
             else:
-                self.message_user(request, f"{len(sent):,} sent.", messages.SUCCESS)
+                self.message_user(request, f"{count:,} {word}.", messages.SUCCESS)
+
+    def _actor(request: HttpRequest) -> Actor:
+        return Actor.of(request.user, AuditEntry.Surface.ADMIN)
+
+    def _numbers(entries: Any) -> list[int]:
+        return list(entries.values_list("pk", flat=True))
 
     admin.site.unregister(PeriodicTask)
     admin.site.register(PeriodicTask, EntryAdmin)

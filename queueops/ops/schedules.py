@@ -1,4 +1,6 @@
-"""The verbs of schedules (rows of django-celery-beat): listed, shown, add, enable, disable, run_now."""
+"""The verbs of schedules (rows of django-celery-beat): listed, shown, add, enable, disable, run_now, and what
+admin saves and deletes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import current_app
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -17,7 +20,18 @@ from queueops.ops import audit, permissions, schedule_rows
 from queueops.ops.permissions import Actor
 from queueops.ops.schedule_rows import ScheduleRow
 
-__all__ = ["ScheduleRow", "Switched", "add", "disable", "enable", "listed", "run_now", "shown"]
+__all__ = [
+    "ScheduleRow",
+    "Switched",
+    "add",
+    "delete_rows",
+    "disable",
+    "enable",
+    "listed",
+    "run_now",
+    "save_row",
+    "shown",
+]
 
 #: Schedules of a page at most.
 MOST = 1_000
@@ -110,6 +124,38 @@ def add(
     told = {"task": task, "when": row.when, "queue": queue, "org": org, "args": list(args)}
     audit.record(actor, "add", f"schedule {name}", {**told, "kwargs": dict(kwargs or {})}, 1)
     return row
+
+
+def save_row(actor: Actor, row: Any, changed: Sequence[str] = ()) -> None:
+    """Save a row that was made or edited as a whole, and checked by its form.
+
+    Args:
+        changed: names of the fields that differ, for the audit entry.
+
+    Raises:
+        PermissionDenied: the actor may not operate schedules.
+    """
+    actor.require(permissions.OPERATE_SCHEDULE)
+    if row.pk:
+        verb, told = "change", {"fields": sorted(changed), "enabled": row.enabled}
+    else:
+        verb, told = "add", {"task": row.task, "queue": row.queue or "", "enabled": row.enabled}
+    with transaction.atomic():
+        row.save()
+        audit.record(actor, verb, f"schedule {row.name}", told, 1)
+
+
+def delete_rows(actor: Actor, rows: Iterable[Any]) -> None:
+    """Delete these rows. Jobs that were sent run on.
+
+    Raises:
+        PermissionDenied: the actor may not operate schedules.
+    """
+    actor.require(permissions.OPERATE_SCHEDULE)
+    with transaction.atomic():
+        for row in rows:
+            audit.record(actor, "delete", f"schedule {row.name}", {"task": row.task}, 1)
+            row.delete()
 
 
 def enable(actor: Actor, schedules: Iterable[int | str]) -> Switched:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from celery import Celery
 from django.test import Client
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from queueops.models import AuditEntry
 from queueops.ops import broker
-from queueops.ops.schedule_entry import own_options
+from queueops.ops.schedule_entry import ScheduledEntry, own_options
 from tests.surfaces.conftest import Login
 
 LIST = "/admin/django_celery_beat/periodictask/"
@@ -45,8 +47,11 @@ def test_an_entry_gets_an_org_and_a_resource_and_keeps_its_other_headers(app: Ce
     with broker.store() as store:
         [job] = store.claim(["bulk"], 10, 0, "page", 1).jobs
     assert (job.org, job.task) == ("globex", "shop.note")
-    assert AuditEntry.objects.get().verb == "run_now"
-    row.delete()
+    said = AuditEntry.objects.order_by("pk").values_list("verb", "target", "surface")
+    assert list(said) == [(verb, "schedule nightly", "admin") for verb in ("add", "change", "run_now")]
+    assert "org" in AuditEntry.objects.get(verb="change").parameters["fields"]
+    client.post(f"{LIST}{row.pk}/delete/", {"post": "yes"})
+    assert not PeriodicTask.objects.exists() and AuditEntry.objects.filter(verb="delete").count() == 1
 
 
 def test_what_beat_could_not_send_is_refused_in_the_form(app: Celery, client: Client) -> None:
@@ -56,7 +61,7 @@ def test_what_beat_could_not_send_is_refused_in_the_form(app: Celery, client: Cl
     assert not PeriodicTask.objects.filter(name="nightly").exists()
 
 
-def test_whoever_may_change_entries_may_not_run_them_without_the_permission(
+def test_whoever_may_change_entries_does_nothing_to_them_without_the_permission(
     app: Celery, login: Login
 ) -> None:
     from django.contrib.auth.models import Permission, User
@@ -64,13 +69,40 @@ def test_whoever_may_change_entries_may_not_run_them_without_the_permission(
     PeriodicTask.objects.all().delete()
     every = IntervalSchedule.objects.create(every=1, period="hours")
     row = PeriodicTask.objects.create(name="nightly", task="shop.note", interval=every)
-    changes = Permission.objects.filter(codename__in=("view_periodictask", "change_periodictask"))
-    run = {"action": "run_tasks", "_selected_action": [row.pk]}
+    changes = Permission.objects.filter(content_type__model="periodictask")
+    tries = (
+        ("run_now", LIST, {"action": "run_tasks", "_selected_action": [row.pk]}),
+        ("disable", LIST, {"action": "disable_tasks", "_selected_action": [row.pk]}),
+        ("enable", LIST, {"action": "enable_tasks", "_selected_action": [row.pk]}),
+        ("add", f"{LIST}add/", form(name="other")),
+        ("change", f"{LIST}{row.pk}/change/", form(queue="bulk")),
+        ("delete", LIST, {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}),
+    )
+    before = list(PeriodicTask.objects.values())
     for codenames, count in (((), 0), (("operate_schedule",), 1)):
         person = login(*codenames)
         User.objects.get(username=f"maria-{len(codenames)}").user_permissions.add(*changes)
-        assert person.post(LIST, run, follow=True).status_code == 200
-        assert AuditEntry.objects.filter(verb="run_now").count() == count
+        for verb, path, body in tries:
+            assert person.post(path, body, follow=True).status_code == (200 if count or path == LIST else 403)
+            assert AuditEntry.objects.filter(verb=verb).count() == count, verb
+        assert count or list(PeriodicTask.objects.values()) == before
+    assert [entry.name for entry in PeriodicTask.objects.all()] == ["other"]
+    PeriodicTask.objects.all().delete()
+
+
+def test_what_passed_while_an_entry_was_disabled_in_admin_is_not_made_up_for(
+    app: Celery, client: Client
+) -> None:
+    PeriodicTask.objects.all().delete()
+    every, _ = IntervalSchedule.objects.get_or_create(every=1, period="hours")
+    sent = timezone.now() - timedelta(days=1)
+    row = PeriodicTask.objects.create(name="nightly", task="shop.note", interval=every, last_run_at=sent)
+    assert "toggle_tasks" not in client.get(LIST).content.decode()
+    for action, word in (("disable_tasks", "1 disabled."), ("enable_tasks", "1 enabled.")):
+        told = client.post(LIST, {"action": action, "_selected_action": [row.pk]}, follow=True)
+        assert word in told.content.decode()
+    row.refresh_from_db()
+    assert row.enabled and ScheduledEntry(row, app=app).due(timezone.now())[0] is None
     row.delete()
 
 

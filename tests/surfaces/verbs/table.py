@@ -553,6 +553,8 @@ ELSEWHERE = {
     "limits.reset_rows": "what admin deletes",
     "resources.save_row": "what admin saves",
     "resources.reset_rows": "what admin deletes",
+    "schedules.save_row": "what admin saves",
+    "schedules.delete_rows": "what admin deletes",
     "outbox.retry": "rows: admin",
     "outbox.discard": "rows: admin",
     "submit.submit": "for programs: API and command line",
