@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
@@ -19,11 +20,26 @@ from queueops.dashboard.page import NAMESPACE, actor_of, guarded
 from queueops.errors import QueueOpsError
 from queueops.ops.permissions import Actor
 
-__all__ = ["ACTIONS", "Action", "Unchanged", "action", "do"]
+__all__ = ["ACTIONS", "Action", "GoOn", "Unchanged", "action", "do"]
 
 
 class Unchanged(str):
     """A sentence about what was not done, and why; told as a warning."""
+
+
+class GoOn(Unchanged):
+    """A sentence about what is done in part; a button stands beside it that does the next part.
+
+    Attributes:
+        carried: what the form is sent with besides what it was sent with this time.
+    """
+
+    carried: Mapping[str, str]
+
+    def __new__(cls, told: str, **carried: str) -> GoOn:
+        made = super().__new__(cls, told)
+        made.carried = carried
+        return made
 
 
 Act = Callable[[Actor, Mapping[str, Any]], str]
@@ -106,7 +122,18 @@ def _act(request: HttpRequest, actor: Actor, asked: Action) -> None:
     except (QueueOpsError, ValueError) as error:
         messages.error(request, f"{asked.label} was not done. {error}")
         return
-    (messages.warning if isinstance(told, Unchanged) else messages.success)(request, told)
+    (messages.warning if isinstance(told, Unchanged) else messages.success)(
+        request, _with_button(request, asked, form, told) if isinstance(told, GoOn) else told
+    )
+
+
+def _with_button(request: HttpRequest, asked: Action, form: forms.Form, told: GoOn) -> str:
+    # In the message itself: it has to survive the redirect, like the sentence, and no longer than that.
+    sent = {name: request.POST.getlist(name) for name in form.fields}
+    sent |= {name: [value] for name, value in told.carried.items()}
+    fields = [(name, value) for name, values in sent.items() for value in values]
+    context = {"told": str(told), "action": asked, "fields": fields, "next": _back(request)}
+    return render_to_string("queueops/dashboard/parts/go_on.html", context, request)
 
 
 def _refused(request: HttpRequest, told: str) -> HttpResponse:

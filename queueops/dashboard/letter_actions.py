@@ -7,20 +7,22 @@ from typing import Any
 
 from django import forms
 
-from queueops.dashboard.actions import Unchanged, action
+from queueops.dashboard.actions import GoOn, Unchanged, action
 from queueops.dashboard.fields import Target
 from queueops.models import DeadLetter
 from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import dead_letters, guarded_replay, permissions
 from queueops.ops.dead_letters import Done
+from queueops.ops.guarded_replay import Verdict
 from queueops.ops.letter_filters import matching
 from queueops.ops.permissions import Actor
 
 __all__: list[str] = []
 
-#: Seconds that a request works; the letters that are left stay parked, and the same button goes on.
+#: Seconds that a request works; the letters that are left stay parked, and the answer has a button that
+#: goes on.
 PIECE_SECONDS = 8.0
-#: A canary's jobs have to end first.
+#: A canary's jobs have to end first; for those that take longer the answer has a button that goes on.
 CANARY_SECONDS = 20.0
 
 
@@ -41,6 +43,7 @@ class Canary(Group):
         label="Letters to try first",
         help_text="The rest follows if they succeed.",
     )
+    after = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 class Letter(forms.Form):
@@ -79,12 +82,19 @@ def replay_canary(actor: Actor, data: Mapping[str, Any]) -> str:
     """A few letters first, and the rest if they succeed."""
     found, described = _matching(data)
     done = guarded_replay.replay_guarded(
-        actor, found, described, canary=data["canary"], seconds=CANARY_SECONDS
+        actor,
+        found,
+        described,
+        canary=data["canary"],
+        seconds=CANARY_SECONDS,
+        after=data["after"] or None,
     )
     told = (
         f"{_letters(done.count)} replayed. Of the first ones {done.canary_succeeded:,} succeeded and "
-        f"{done.canary_failed:,} failed. {done.stopped}"
+        f"{done.canary_failed:,} failed so far. {done.stopped}"
     ).strip()
+    if done.after and done.verdict not in (Verdict.CANARY_FAILED, Verdict.FAILURES):
+        return GoOn(told, after=done.after)
     return Unchanged(told) if done.stopped else told
 
 
@@ -130,7 +140,7 @@ def _told(done: Done, past: str) -> str:
     if done.stopped:
         told.append(f"It stopped there: {done.stopped}")
     elif done.after is not None:
-        told.append("More are parked: the same button goes on.")
+        return GoOn(" ".join([*told, "More are parked."]))
     said = " ".join(told)
     return said if done.count and not done.refused and not done.stopped else Unchanged(said)
 

@@ -10,7 +10,7 @@ from django import forms
 from django.utils import timezone
 
 from queueops.conf import config
-from queueops.dashboard.actions import Unchanged, action
+from queueops.dashboard.actions import GoOn, Unchanged, action
 from queueops.dashboard.fields import HowLong, Sure, Target, ending, told_until
 from queueops.dashboard.words import words
 from queueops.models import OrgLimit
@@ -19,7 +19,7 @@ from queueops.ops.permissions import Actor
 
 __all__: list[str] = []
 
-#: Seconds that a request works on forgetting; the same button goes on.
+#: Seconds that a request works on forgetting; the answer has a button that goes on.
 PIECE_SECONDS = 8.0
 
 
@@ -79,6 +79,7 @@ class Forget(Sure):
 
     named = "org"
     org = Target(max_length=128)
+    after = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 @action(
@@ -162,11 +163,11 @@ def resume_org(actor: Actor, data: Mapping[str, Any]) -> str:
 )
 def forget_org(actor: Actor, data: Mapping[str, Any]) -> str:
     """All that the org has is gone."""
-    done = orgs.forget(actor, data["org"], seconds=PIECE_SECONDS)
+    done = orgs.forget(actor, data["org"], seconds=PIECE_SECONDS, after=data["after"])
     counted = ", ".join(f"{number:,} {words(name)}" for name, number in done.counts.items() if number)
     told = f"{data['org']} is forgotten, and is {done.name} from now on: {counted or 'it had nothing'}."
     if done.after:
-        return Unchanged(f"{told} More is left: the same button goes on.")
+        return GoOn(f"{told} More is left.", after=done.after)
     if done.running:
         return Unchanged(
             f"{told} {done.running:,} of its jobs still run: press it again when they have ended."

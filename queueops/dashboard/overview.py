@@ -10,7 +10,7 @@ from django import forms
 from django.http import HttpRequest
 
 from queueops.conf import config
-from queueops.dashboard.actions import Unchanged, action
+from queueops.dashboard.actions import GoOn, Unchanged, action
 from queueops.dashboard.drawing import points
 from queueops.dashboard.fields import HowLong, Nothing, ending, told_until
 from queueops.dashboard.page import Page, page
@@ -19,6 +19,9 @@ from queueops.ops import cleanup as cleaning
 from queueops.ops.permissions import Actor
 
 __all__ = ["overview"]
+
+#: Seconds that a request cleans up; the answer has a button that goes on.
+PIECE_SECONDS = 8.0
 
 
 def _overview(request: HttpRequest, actor: Actor) -> Page:
@@ -103,7 +106,7 @@ class Age(forms.Form):
         min_value=1,
         max_value=365,
         label="Older than (days)",
-        help_text="Empty: by their own retentions.",
+        help_text="Empty: by their own retentions. Audit entries keep theirs.",
     )
 
 
@@ -111,12 +114,15 @@ class Age(forms.Form):
     "Clean up",
     permissions.CLEANUP,
     Age,
-    explained="Deletes results and closed dead letters that are past their retention. Parked letters stay.",
+    explained="Deletes results, closed dead letters and audit entries that are past their retention. Parked "
+    "letters stay.",
     danger=True,
 )
 def cleanup(actor: Actor, data: Mapping[str, Any]) -> str:
     """Old rows are deleted."""
-    done = cleaning.cleanup(actor, days=data["days"])
+    done = cleaning.cleanup(actor, days=data["days"], seconds=PIECE_SECONDS)
+    if done.more:
+        return GoOn(f"{done.count:,} rows deleted. More are left.")
     return (
         f"{done.count:,} rows deleted." if done.count else Unchanged("Nothing was old enough to be deleted.")
     )

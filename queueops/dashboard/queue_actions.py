@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 
-from queueops.dashboard.actions import Unchanged, action
+from queueops.dashboard.actions import GoOn, Unchanged, action
 from queueops.dashboard.fields import HowLong, Sure, Target, ending, told_until
 from queueops.dashboard.overview import Ramp, ramp_of
 from queueops.ops import permissions, queues, tasks
@@ -17,7 +17,7 @@ from queueops.ops.queues import Drained
 
 __all__: list[str] = []
 
-#: Seconds that a request drains; the same button goes on.
+#: Seconds that a request drains; the answer has a button that goes on.
 PIECE_SECONDS = 8.0
 
 
@@ -41,6 +41,8 @@ class Later(Sure):
         label="Put off for (hours)", min_value=0.01, max_value=24 * 365, initial=24, required=True
     )
     queue = Target()
+    # Where an earlier piece has put them, so that the next one leaves those alone.
+    until = forms.DateTimeField(required=False, widget=forms.HiddenInput)
 
 
 class Remove(Sure):
@@ -94,8 +96,10 @@ def resume_queue(actor: Actor, data: Mapping[str, Any]) -> str:
 )
 def drain_later(actor: Actor, data: Mapping[str, Any]) -> str:
     """What waits is put off."""
-    delay = timedelta(hours=data["hours"])
-    return _drained(queues.drain(actor, data["queue"], delay=delay, seconds=PIECE_SECONDS), "put off")
+    until: datetime | None = data["until"]
+    delay = None if until else timedelta(hours=data["hours"])
+    done = queues.drain(actor, data["queue"], delay=delay, until=until, seconds=PIECE_SECONDS)
+    return _drained(done, "put off")
 
 
 @action(
@@ -134,4 +138,5 @@ def _drained(done: Drained, past: str) -> str:
     told = f"{done.count:,} job{'' if done.count == 1 else 's'} {past}."
     if done.finished:
         return told if done.count else Unchanged("Nothing was waiting.")
-    return Unchanged(f"{told} More are left: the same button goes on.")
+    carried = {"until": done.until.isoformat()} if done.until else {}
+    return GoOn(f"{told} More are left.", **carried)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from celery import Celery
 from django.test import Client
 from django.utils import timezone
 
+from queueops.dashboard import letter_actions, org_actions, overview, queue_actions
 from queueops.dashboard.actions import ACTIONS
+from queueops.engine import job_verbs
 from queueops.engine.store import Store
+from queueops.engine.types import Settlement
 from queueops.models import AuditEntry, DeadLetter, OrgLimit, Resource
-from queueops.ops import dead_letters, jobs
+from queueops.ops import dead_letters, jobs, orgs
 from queueops.ops.permissions import Actor
 from tests.support import letters
 from tests.surfaces.dashboard.conftest import BASE, Press, register
@@ -25,6 +30,16 @@ def entry() -> tuple[str, str, int]:
     last = AuditEntry.objects.latest("pk")
     assert last.surface == "dashboard"
     return last.verb, last.target, last.result_count
+
+
+def go_on(press: Press, told: str) -> list[str]:
+    """Press the button that stands in a message."""
+    [(name, form)] = re.findall(r'action="[^"]*/do/(\w+)/">(.*?)</form>', told, re.DOTALL)
+    fields: dict[str, list[str]] = {}
+    for field, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form):
+        fields.setdefault(field, []).append(unescape(value))
+    assert fields.pop("csrfmiddlewaretoken") and fields.pop("next")
+    return press(name, **fields)
 
 
 def dead(app: Celery, store: Store, count: int) -> list[DeadLetter]:
@@ -83,6 +98,24 @@ def test_a_queue_is_drained_only_by_who_types_its_name(press: Press, app: Celery
     assert press("drain_remove", queue="standard", sure="standard") == ["success: 3 jobs deleted."]
     assert store.queue_snapshot("standard").scheduled == 0
     assert press("drain_remove", queue="standard", sure="standard") == ["warning: Nothing was waiting."]
+
+
+def test_a_long_drain_goes_on_to_the_same_time(
+    press: Press, app: Celery, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_actions, "PIECE_SECONDS", 0.0)
+    monkeypatch.setattr(job_verbs, "DRAIN_STEP", 2)
+    for number in range(4):
+        letters.publish(app, number)
+    [told] = press("drain_later", queue="standard", hours="2", sure="standard")
+    assert told.startswith("warning: 2 jobs put off. More are left. ")
+    [told] = go_on(press, told)
+    assert told.startswith("warning: 2 jobs put off. More are left. ")
+    assert go_on(press, told) == ["warning: Nothing was waiting."]
+    assert store.queue_snapshot("standard").scheduled == 4
+    drains = AuditEntry.objects.filter(verb="drain")
+    assert len({one.parameters["until"] for one in drains}) == 1
+    assert sum(one.result_count for one in drains) == 4, "no job is put off twice"
 
 
 # Jobs
@@ -158,8 +191,6 @@ def test_a_group_is_replayed_by_one_click(press: Press, app: Celery, store: Stor
 def test_a_group_is_replayed_carefully(
     press: Press, app: Celery, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from queueops.dashboard import letter_actions
-
     monkeypatch.setattr(letter_actions, "CANARY_SECONDS", 1.0)
     [first, *_] = dead(app, store, 4)
     [told] = press("replay_canary", fingerprint=first.fingerprint, queue="", canary="1")
@@ -167,6 +198,24 @@ def test_a_group_is_replayed_carefully(
     assert told.startswith("warning: 1 letter replayed."), told
     assert DeadLetter.objects.parked().count() == 3
     assert AuditEntry.objects.latest("pk").surface == "dashboard"
+
+
+def test_canaries_that_take_long_are_judged_when_it_goes_on(
+    press: Press, app: Celery, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letter_actions, "CANARY_SECONDS", 0.0)
+    [first, *_] = dead(app, store, 4)
+    [told] = press("replay_canary", fingerprint=first.fingerprint, queue="", canary="1")
+    assert told.startswith("warning: 1 letter replayed. Of the first ones 0 succeeded and 0 failed so far.")
+    [told] = go_on(press, told)
+    assert told.startswith("warning: 1 letter replayed."), "no more is replayed before the first has ended"
+
+    store.settle([Settlement(letters.claim(store).token, "succeeded", 1.0)])
+    monkeypatch.setattr(letter_actions, "CANARY_SECONDS", 60.0)
+    assert go_on(press, told) == [
+        "success: 4 letters replayed. Of the first ones 1 succeeded and 0 failed so far."
+    ]
+    assert not DeadLetter.objects.parked().exists()
 
 
 def test_letters_are_discarded_a_group_or_one(press: Press, app: Celery, store: Store) -> None:
@@ -227,6 +276,29 @@ def test_an_org_is_forgotten_by_who_types_its_name(press: Press, app: Celery, st
     )
     assert not DeadLetter.objects.exists()
     assert store.org_snapshot("standard", "acme").ready == 0
+
+
+def test_forgetting_for_long_goes_on_behind_what_is_masked(
+    press: Press, app: Celery, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(org_actions, "PIECE_SECONDS", 0.0)
+    seen: list[str] = []
+    forget = orgs.forget
+    monkeypatch.setattr(
+        orgs,
+        "forget",
+        lambda *given, after, **named: seen.append(after) or forget(*given, after=after, **named),
+    )
+    for _ in range(2):
+        press("throttle", org="acme", queue="", max_in_flight="1", minutes="15")
+    [told] = press("forget_org", org="acme", sure="acme")
+    for _ in range(20):
+        if not told.startswith("warning:"):
+            break
+        assert "More is left." in told
+        [told] = go_on(press, told)
+    assert told.startswith("success: acme is forgotten")
+    assert seen[0] == "" and seen[-1].startswith("entries:"), seen
 
 
 # Resources, workers, schedules, the rest
@@ -294,6 +366,16 @@ def test_the_doctor_repairs_and_old_rows_go(press: Press, app: Celery, database:
     assert entry()[0] == "doctor"
     assert press("cleanup", days="30") == ["warning: Nothing was old enough to be deleted."]
     assert press("cleanup", days="0")[0].startswith("error: Clean up: Older than (days):")
+
+
+def test_old_rows_go_a_piece_at_a_time(press: Press, app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = timezone.now() - timedelta(days=99)
+    DeadLetter.objects.bulk_create(letters.row(status="discarded", died_at=old) for _ in range(3))
+    monkeypatch.setattr(overview, "PIECE_SECONDS", -1.0)
+    [told] = press("cleanup", days="30")
+    assert told.startswith("warning: 0 rows deleted. More are left. ")
+    monkeypatch.setattr(overview, "PIECE_SECONDS", 60.0)
+    assert go_on(press, told) == ["success: 3 rows deleted."]
 
 
 # What goes wrong
