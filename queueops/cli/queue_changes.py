@@ -118,8 +118,8 @@ def resume(
 def drain(call: Call, queue: str, delay: timedelta | None, moment: datetime | None, remove: bool) -> Answer:
     """Empty a queue of what waits: to later, or for good. What runs goes on.
 
-    It goes in steps and is not atomic; stopped half-way it has done half. The same command goes on; instead of
-    --delay give it the time that was told, or what was put off is put off again.
+    It goes in steps and is not atomic; stopped half-way it has done half. The same command goes on; instead
+    of --delay give it --until with the time that was told, or what was put off is put off again.
     """
     if sum(map(bool, (delay, moment, remove))) != 1:
         raise click.UsageError("Say how to drain: --delay 24h, --until TIME, or --remove.")

@@ -68,7 +68,7 @@ def send(notice: Notice) -> bool:
         try:
             post(settings.webhook, _body(notice))
             done = True
-        except (OSError, HTTPException, QueueOpsError) as error:
+        except (OSError, HTTPException, QueueOpsError, ValueError) as error:
             logger.error("The webhook could not be told: %s (%s)", notice.subject, error)
     return done
 
@@ -91,6 +91,7 @@ def post(url: str, body: Mapping[str, Any]) -> None:
         AddressRefused: the URL may not be reached; see ALLOW_PRIVATE_ADDRESSES.
         OSError: nobody answers, or not with a success.
         HTTPException: the answer is no HTTP.
+        ValueError: the URL cannot be sent, as one with letters beyond ASCII.
     """
     allowed = config().allow_private_addresses
     check_url(url, allow_private=allowed)

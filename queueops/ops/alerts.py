@@ -161,8 +161,19 @@ def _right(alert: Alert, at: datetime) -> None:
         alert.gone_since = at
     if at - alert.gone_since < timedelta(minutes=config().alerts.clear_minutes):
         return
-    if Alert.objects.filter(pk=alert.pk, gone_since=alert.gone_since).delete()[0] and alert.told_at:
-        _tell("end", alert, f"It is over. It was: {alert.text}", at)
+    row = Alert.objects.filter(pk=alert.pk)
+    if alert.told_at is None:
+        row.filter(told_at=None, gone_since=alert.gone_since).delete()
+        return
+    # Whoever changes the row tells. It goes when somebody was told, so that a failed notice is tried again at
+    # the next look; one whose process died is, when the time to wait is over once more.
+    mine = row.filter(gone_since=alert.gone_since).update(gone_since=at)
+    if not mine:
+        return
+    if _tell("end", alert, f"It is over. It was: {alert.text}", at):
+        row.delete()
+    else:
+        row.filter(gone_since=at).update(gone_since=alert.gone_since)
 
 
 def _tell(event: str, alert: Alert, text: str, at: datetime) -> bool:

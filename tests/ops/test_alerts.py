@@ -179,6 +179,47 @@ def test_a_mail_that_cannot_be_sent_is_tried_again(
     assert look(4) == [NO_WORKER]
 
 
+def test_an_end_that_cannot_be_told_is_tried_again(app: Celery, store: Store, configured: None) -> None:
+    letters.publish(app)
+    look(0)
+    assert look(3) == [NO_WORKER]
+    serve(store)
+    look(4)
+    with override_settings(EMAIL_BACKEND="no.such.Backend"):
+        assert look(6) == []
+    assert Alert.objects.exists()
+    assert look(6.5) == [NO_WORKER_OVER]
+    assert not Alert.objects.exists()
+
+
+def test_two_that_look_at_once_tell_the_end_once(app: Celery, store: Store, configured: None) -> None:
+    letters.publish(app)
+    look(0)
+    look(3)
+    serve(store)
+    look(4)
+    [seen] = Alert.objects.all()
+    assert look(6) == [NO_WORKER_OVER]
+
+    # As another process has read the row, before the first told.
+    alerts._right(seen, START + timedelta(minutes=6))
+    assert len(mail.outbox) == 2
+
+
+def test_a_webhook_that_cannot_be_sent_to_is_a_failure_and_no_fault(
+    app: Celery, store: Store, receiver: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {
+        "ALERTS": {"webhook": f"{receiver}-é", "no_worker_minutes": 0},
+        "ALLOW_PRIVATE_ADDRESSES": True,
+    }
+    letters.publish(app)
+    with override_settings(QUEUEOPS=settings):
+        alerts.look(START)
+    assert "The webhook could not be told" in caplog.text
+    assert Alert.objects.get().told_at is None, "it is tried again"
+
+
 class Receiver(BaseHTTPRequestHandler):
     """Keeps what is posted."""
 
