@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
+
 import pytest
 from django.test import override_settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queueops.ops import storable
 from queueops.ops.fingerprint import fingerprint, normalised
@@ -34,10 +40,94 @@ def test_the_values_of_masked_keys_are_hidden_however_deep_they_lie() -> None:
         ("{'password': 'abc'}", f"{{'password': '{MASK}'}}"),
         ("Authorization: Bearer abc.def", f"Authorization: Bearer {MASK}"),
         ("no key here", "no key here"),
+        ("Authorization: Token abc123", f"Authorization: Token {MASK}"),
+        ("Authorization: Bearer abc, retried", f"Authorization: Bearer {MASK}, retried"),
+        ("Authorization: Hawk abc123", f"Authorization: {MASK}"),
+        ('Authorization: Digest name="m", response="6629"\nnext', f"Authorization: {MASK}\nnext"),
+        ("get(authorization=abc, x=1)", f"get(authorization={MASK}, x=1)"),
+        ("{'Authorization': 'Hawk abc 123', 'x': 1}", f"{{'Authorization': '{MASK}', 'x': 1}}"),
+        ("{'password': 'correct horse battery'}", f"{{'password': '{MASK}'}}"),
+        ("{'password': \"it's mine\", 'x': 1}", f"{{'password': \"{MASK}\", 'x': 1}}"),
+        ("{'password': b'correct horse'}", f"{{'password': b'{MASK}'}}"),
+        ('{"password": "a\\" b\\\\", "x": "y"}', f'{{"password": "{MASK}", "x": "y"}}'),
+        ('{\\"token\\": \\"abc\\"}', f'{{\\"token\\": \\"{MASK}\\"}}'),
+        ('"{\\"token\\": \\"a\\\\\\" b\\", \\"x\\": 1}"', f'"{{\\"token\\": \\"{MASK}\\", \\"x\\": 1}}"'),
+        ('told "{\\"token\\": \\"abc" and more', f'told "{{\\"token\\": \\"{MASK}" and more'),
+        ("cut off: {'token': 'abc de\nnext line", f"cut off: {{'token': '{MASK}\nnext line"),
+        ("{'tokens': ['a', 'b'], 'x': 1}", f"{{'tokens': {MASK}, 'x': 1}}"),
+        ("{'tokens': ['a]', ('b')], 'x': 1}", f"{{'tokens': {MASK}, 'x': 1}}"),
+        ("tokens = ['a', 'b\nnext line", f"tokens = {MASK}\nnext line"),
+        ("X-Api-Key: abc", f"X-Api-Key: {MASK}"),
+        ("token='' and token=", "token='' and token="),
     ],
 )
 def test_secrets_in_messages_and_tracebacks_are_hidden(text: str, shown: str) -> None:
     assert mask_text(text) == shown
+
+
+SECRETS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).map("§§{}§§".format)
+_NO_KEY = re.compile("password|passwd|secret|token|authorization|api[_-]?key|signature", re.IGNORECASE)
+
+
+@given(SECRETS, st.sampled_from(["password", "X-Api-Key", "Authorization"]), st.integers(0, 3), st.booleans())
+def test_no_value_is_left_standing_however_often_it_is_quoted(
+    secret: str, key: str, depth: int, of_python: bool
+) -> None:
+    payload: object = {"before": "b", key: secret, "secrets": [secret, {"x": secret}], "after": "still here"}
+    text = repr(payload) if of_python else json.dumps(payload)
+    for _ in range(depth):
+        text = json.dumps(text)
+    shown = mask_text(text)
+    assert "§" not in shown and "u00a7" not in shown
+    assert "still here" in shown
+
+
+@given(st.text().filter(lambda text: not _NO_KEY.search(text)))
+def test_a_text_without_a_key_stays_as_it_is(text: str) -> None:
+    assert mask_text(text) == text
+
+
+@given(
+    st.lists(st.sampled_from(["token", "=", ": ", '"', "'", "\\", "[", "Bearer ", "a", "\n"]), max_size=40)
+)
+def test_any_heap_of_keys_and_quotes_can_be_read(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert mask_text(text).count("\n") <= text.count("\n")
+    if text.endswith("\ntoken=hush"):
+        assert not mask_text(text).endswith("hush")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "token",
+        "token-",
+        "a",
+        "a-",
+        " ",
+        "\\",
+        "token\\",
+        "token ",
+        "token=[",
+        "token='",
+        "token=['",
+        "token=",
+        "=",
+        '"',
+    ],
+)
+def test_a_text_twice_as_long_takes_twice_as_long(piece: str) -> None:
+    def steps(size: int) -> float:
+        text = piece * (size // len(piece))
+        best = float("inf")
+        for _ in range(3):
+            began = time.process_time()
+            mask_text(text)
+            best = min(best, time.process_time() - began)
+        return best
+
+    # What grows with the square would take 256 times as long; bounds leave room for a busy machine.
+    assert steps(320_000) < 64 * max(steps(20_000), 0.0005)
 
 
 def test_mask_keys_are_a_setting() -> None:

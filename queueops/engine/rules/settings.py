@@ -145,7 +145,7 @@ _SETTINGS: Mapping[str, tuple[Any, Callable[[Any], Any], tuple[str, ...]]] = {
     "DEAD_LETTER_RETENTION_DAYS": (30, values.whole(0), ()),
     "AUDIT_RETENTION_DAYS": (365, values.optional(values.whole(1)), ()),
     "MASK_KEYS": (
-        ("password", "passwd", "secret", "token", "authorization", "api_?key", "signature"),
+        ("password", "passwd", "secret", "token", "authorization", "api[_-]?key", "signature"),
         values.strings,
         (),
     ),
