@@ -100,7 +100,7 @@ class Purging(LettersMany):
 
 
 class Edited(Body):
-    """Other arguments for a job; each replaces the letter's own."""
+    """Other arguments for a job, in place of the letter's own; a mask in them means the value it hides."""
 
     args: list[Any]
     kwargs: dict[str, Any]

@@ -59,13 +59,13 @@ def errors(
     return sliced(lambda most: found[:most], cursor, limit)
 
 
-@routes.get("failures", page(shape(Ended)), permission=permissions.VIEW_OPERATIONS)
+@routes.get("failures", page(shape(Ended)), permission=permissions.VIEW_JOBS)
 def failures(request: Request, queue: NameFilter = "", cursor: Cursor = "", limit: Limit = 100) -> Any:
     """List the latest failed attempts, newest first; the last 1,000 of a queue are kept."""
     return sliced(lambda most: stats.failures(queue or None, limit=min(most, _KEPT)), cursor, limit)
 
 
-@routes.get("slow-jobs", page(shape(Ended)), permission=permissions.VIEW_OPERATIONS)
+@routes.get("slow-jobs", page(shape(Ended)), permission=permissions.VIEW_JOBS)
 def slow_jobs(
     request: Request,
     queue: NameFilter = "",

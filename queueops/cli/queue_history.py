@@ -7,14 +7,14 @@ import click
 from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, verbs
 from queueops.ops import stats
-from queueops.ops.permissions import VIEW_OPERATIONS
+from queueops.ops.permissions import VIEW_JOBS, VIEW_OPERATIONS
 
 commands = verbs()
 
 _HOURS = click.option("--hours", type=click.IntRange(1, 192), default=1, show_default=True, help="Look back.")
 
 
-@commands.command(needs=VIEW_OPERATIONS)
+@commands.command(needs=VIEW_JOBS)
 @options.one_queue
 @options.limit(20, 1_000)
 def failures(call: Call, queue: str | None, limit: int) -> Answer:
@@ -95,7 +95,7 @@ def throughput(call: Call, queue: str | None, task: str, minutes: int | None, ho
     return Answer(found, lines)
 
 
-@commands.command("slow-jobs", needs=VIEW_OPERATIONS)
+@commands.command("slow-jobs", needs=VIEW_JOBS)
 @options.one_queue
 @_HOURS
 @options.limit(20, 1_000)

@@ -16,7 +16,7 @@ from queueops.engine.rules.states import LetterStatus
 from queueops.errors import BrokerUnavailable, ReplayRefused, RetentionRefused
 from queueops.models import DeadLetter
 from queueops.models.querysets import DeadLetterQuerySet
-from queueops.ops import audit, broker, permissions
+from queueops.ops import audit, broker, editing, permissions
 from queueops.ops.batches import Cursor, pages
 from queueops.ops.collector import collect, collect_all
 from queueops.ops.graves import Children, Graves, graves
@@ -38,6 +38,7 @@ __all__ = [
 
 _SHOWN_REFUSALS = 20
 _COUNTED = 10_000
+_CLOSED = "The letter is not parked any more: it was replayed or discarded."
 
 
 @dataclass(slots=True)
@@ -100,18 +101,26 @@ def replay_matching(
 def edit_and_replay(actor: Actor, letter: int, arguments: Arguments) -> Done:
     """Make a job of the letter with other args and kwargs. The letter keeps its own.
 
+    Args:
+        arguments: a mask in them, as people are shown it, means what the letter has at that place.
+
     Raises:
-        PermissionDenied: the actor may not edit.
-        ReplayRefused: the letter is not parked, or its message cannot be edited.
+        PermissionDenied: the actor may not edit, replay or see payloads.
+        ReplayRefused: the letter is not parked, its message cannot be edited, or a mask hides nothing known.
         BrokerUnavailable: nothing was replayed.
     """
-    actor.require(permissions.EDIT)
+    for permission in (permissions.EDIT, permissions.REPLAY, permissions.VIEW_PAYLOAD):
+        actor.require(permission)
+    found = DeadLetter.objects.parked().filter(pk=letter).first()
+    if found is None:
+        raise ReplayRefused(_CLOSED)
+    arguments = editing.unmasked(found, arguments)
     told = {"args": arguments[0], "kwargs": arguments[1]}
     done = _replay(actor, "edit_and_replay", f"letter {letter}", told, _slices([letter]), arguments=arguments)
     if done.refusals:
         raise ReplayRefused(done.refusals[0].reason)
     if not done.count:
-        raise ReplayRefused("The letter is not parked any more: it was replayed or discarded.")
+        raise ReplayRefused(_CLOSED)
     return done
 
 

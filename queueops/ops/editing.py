@@ -14,7 +14,7 @@ from queueops.ops import messages
 from queueops.ops.masking import mask, unmask
 from queueops.ops.replay import Arguments
 
-__all__ = ["Edit", "Line", "prepare", "pretty", "shown"]
+__all__ = ["Edit", "Line", "prepare", "pretty", "shown", "unmasked"]
 
 _CONTEXT_LINES = 4
 
@@ -62,10 +62,19 @@ def prepare(letter: DeadLetter, args: str, kwargs: str) -> Edit:
         ReplayRefused: it is not JSON of the right kind, or a mask hides nothing known; it says where.
     """
     old_args, old_kwargs = _of(letter)
-    new_args = _parsed("args", args, old_args, list)
-    new_kwargs = _parsed("kwargs", kwargs, old_kwargs, dict)
+    new_args, new_kwargs = unmasked(letter, (_parsed("args", args, list), _parsed("kwargs", kwargs, dict)))
     lines = (*_compared("args", old_args, new_args), *_compared("kwargs", old_kwargs, new_kwargs))
     return Edit((new_args, new_kwargs), lines)
+
+
+def unmasked(letter: DeadLetter, arguments: Arguments) -> Arguments:
+    """Return the arguments with what the letter has in place of each mask.
+
+    Raises:
+        ReplayRefused: the letter's message cannot be read, or a mask hides nothing known; it says where.
+    """
+    args, kwargs = _of(letter)
+    return _unmasked("args", arguments[0], args), _unmasked("kwargs", arguments[1], kwargs)
 
 
 def _of(letter: DeadLetter) -> Arguments:
@@ -76,13 +85,17 @@ def _of(letter: DeadLetter) -> Arguments:
     return message.args, message.kwargs
 
 
-def _parsed(name: str, text: str, original: Any, kind: type) -> Any:
+def _parsed(name: str, text: str, kind: type) -> Any:
     try:
         value = json.loads(text)
     except ValueError as error:
         raise ReplayRefused(f"{name} is not JSON: {error}") from error
     if not isinstance(value, kind):
         raise ReplayRefused(f"{name} must be a JSON {'list' if kind is list else 'object'}.")
+    return value
+
+
+def _unmasked(name: str, value: Any, original: Any) -> Any:
     try:
         return unmask(value, original)
     except ValueError as error:

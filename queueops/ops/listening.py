@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from queueops.engine.events import KEPT, JobEvent
+from queueops.ops.masking import mask_text
 
 __all__ = ["Event", "Listener", "notice", "told"]
 
@@ -143,17 +144,19 @@ def notice(kind: str, **data: Any) -> Event:
 
 
 def told(event: JobEvent) -> Event:
-    """The event as listeners see it: times are no numbers."""
-    data = {
-        name: _time(value) if name in ("due_at", "retry_at") else value for name, value in event.data.items()
-    }
+    """The event as listeners see it: times are no numbers, and messages have their secrets masked."""
+    data = {name: _SHOWN[name](value) if name in _SHOWN else value for name, value in event.data.items()}
     at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
     return Event(event.id, event.kind, at, event.task_id, event.task, event.queue, event.org, data)
 
 
-#: Values of an event that are ms since the epoch.
-_TIMES = frozenset({"due_at", "retry_at"})
-
-
 def _time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+#: What becomes of some values of an event.
+_SHOWN: Mapping[str, Callable[[Any], Any]] = {
+    "due_at": _time,
+    "retry_at": _time,
+    "message": lambda told: mask_text(str(told)),
+}

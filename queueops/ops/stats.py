@@ -1,13 +1,14 @@
 """What has happened lately, from the broker's own history: throughput, durations, failures, slow jobs.
 
-Reading needs no permission of its own, and no database. Numbers of the last hour come from the counters of
-its minutes, the running one included; longer times from those of the hours.
+Reading needs no permission of its own, and no database; what shows single jobs to people asks for VIEW_JOBS.
+Numbers of the last hour come from the counters of its minutes, the running one included; longer times from
+those of the hours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from queueops.conf import config
@@ -17,6 +18,7 @@ from queueops.engine.store import Store
 from queueops.errors import UnknownQueue
 from queueops.ops import broker
 from queueops.ops.fingerprint import normalised
+from queueops.ops.masking import mask_text
 
 __all__ = [
     "Durations",
@@ -106,7 +108,7 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
     """Failed attempts with one class of error. `message`: of the latest of them that is still listed, without
-    what differs from job to job; empty if none is.
+    what differs from job to job and with its secrets masked; empty if none is.
     """
 
     queue: str
@@ -202,23 +204,24 @@ def error_summary(queue: str | None = None, *, hours: int = 1) -> list[ErrorGrou
 
 
 def failures(queue: str | None = None, *, limit: int = 20) -> list[Ended]:
-    """Return the latest failed attempts, newest first; the last 1,000 of a queue are kept.
+    """Return the latest failed attempts, newest first; the last 1,000 of a queue are kept. The messages have
+    their secrets masked.
 
     Raises as `last_hour`.
     """
     with broker.store() as store:
         _queues(store, _one(queue))
-        return store.recent("failed", limit, queue)
+        return [_shown(ended) for ended in store.recent("failed", limit, queue)]
 
 
 def slow_jobs(queue: str | None = None, *, limit: int = 20, hours: int = 1) -> list[Ended]:
     """Return the longest runs of the running hour and the `hours` before it, longest first.
 
-    A queue keeps 50 of each hour, for a day. Raises as `last_hour`.
+    A queue keeps 50 of each hour, for a day; messages are masked. Raises as `last_hour`.
     """
     with broker.store() as store:
         _queues(store, _one(queue))
-        return store.recent("slow", limit, queue, hours=hours + 1)
+        return [_shown(ended) for ended in store.recent("slow", limit, queue, hours=hours + 1)]
 
 
 def summary(total: Bucket, queue: str, task: str, seconds: float) -> Summary:
@@ -268,7 +271,12 @@ def _read(store: Store, names: Sequence[tuple[str, str]], hours: int) -> list[li
 
 
 def _messages(failed: Sequence[Ended]) -> dict[str, str]:
-    return {ended.error: normalised(ended.message) for ended in reversed(failed)}
+    latest = {ended.error: ended.message for ended in reversed(failed)}
+    return {error: normalised(mask_text(message)) for error, message in latest.items()}
+
+
+def _shown(ended: Ended) -> Ended:
+    return replace(ended, message=mask_text(ended.message)) if ended.message else ended
 
 
 def _queues(store: Store, wanted: Sequence[str] | None) -> list[str]:

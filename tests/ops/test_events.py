@@ -22,6 +22,7 @@ from queueops.models import AuditEntry
 from queueops.ops import broker, event_reader, events
 from queueops.ops.events import Event, Stream
 from queueops.ops.listening import Listener
+from queueops.ops.masking import MASK
 from queueops.ops.permissions import Actor
 from tests.support import letters
 
@@ -87,6 +88,13 @@ def test_a_follower_is_told_of_jobs_and_of_queues(app: Celery, store: Store, str
     end(store, token)
     assert read(stream, "succeeded", task_id=job).data["run_ms"] == 12.0
     assert read(stream, "snapshot", queue="").data["queue"] == ""
+
+
+def test_messages_have_their_secrets_masked(app: Celery, store: Store, stream: Stream) -> None:
+    task_id = letters.publish(app)
+    letters.die(store, error="Refused", message="answered no to token=hush")
+    dead = read(stream, "dead", task_id=task_id)
+    assert dead.data["message"] == f"answered no to token={MASK}"
 
 
 def test_filters_leave_out_what_is_others(app: Celery, store: Store) -> None:

@@ -20,6 +20,7 @@ from queueops.engine.types import Settlement
 from queueops.errors import BrokerUnavailable, ReplayRefused
 from queueops.models import AuditEntry, DeadLetter
 from queueops.ops import broker, dead_letters, editing, messages
+from queueops.ops.masking import MASK
 from queueops.ops.permissions import Actor
 from queueops.ops.replay import job_of
 from queueops.transport.adoption import adopt
@@ -281,6 +282,28 @@ def test_edited_arguments_are_published_and_the_letter_keeps_its_own(app: Celery
     entry = AuditEntry.objects.latest("pk")
     assert (entry.verb, entry.target) == ("edit_and_replay", f"letter {letter.pk}")
     assert "hush" not in json.dumps(entry.parameters)
+
+
+def test_a_mask_that_is_sent_back_means_the_value_of_the_letter(app: Celery, store: Store) -> None:
+    letter = dead_one(app, store, kwargs={"token": "hush", "n": 1})
+    with pytest.raises(ReplayRefused, match="hides a value only where it was shown"):
+        dead_letters.edit_and_replay(ACTOR, letter.pk, ([], {"key": MASK}))
+    dead_letters.edit_and_replay(ACTOR, letter.pk, ([], {"token": MASK, "n": 2}))
+    assert messages.read(letters.claim(store).message).kwargs == {"token": "hush", "n": 2}
+
+
+@pytest.mark.parametrize("lacking", ["view_payload", "edit_deadletter", "replay_deadletter"])
+def test_who_edits_must_be_allowed_to_see_to_edit_and_to_replay(
+    app: Celery, store: Store, lacking: str
+) -> None:
+    from django.contrib.auth.models import Permission, User
+
+    letter = dead_one(app, store)
+    user = User.objects.create_user("maria")
+    user.user_permissions.set(Permission.objects.exclude(codename=lacking))
+    with pytest.raises(PermissionDenied, match=lacking):
+        dead_letters.edit_and_replay(Actor.of(user, AuditEntry.Surface.API), letter.pk, ([], {}))
+    assert DeadLetter.objects.parked().count() == 1 and not AuditEntry.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from queueops.engine.store import Store
 from queueops.engine.types import Settlement
 from queueops.errors import UnknownQueue
 from queueops.ops import broker, stats
+from queueops.ops.masking import MASK
 from tests.support import letters
 
 
@@ -115,6 +116,15 @@ def test_errors_are_grouped_with_how_often_and_when_last(app: Celery, store: Sto
     assert (refused.error, refused.count, refused.queue) == ("Refused", 1, "standard")
     assert timeout.last_seen >= refused.last_seen
     assert [ended.message for ended in stats.failures("standard", limit=2)] == ["after 31 s", "no"]
+
+
+def test_messages_have_their_secrets_masked(app: Celery, store: Store) -> None:
+    letters.publish(app)
+    letters.die(store, error="Refused", message="answered no to token=hush")
+
+    assert [ended.message for ended in stats.failures()] == [f"answered no to token={MASK}"]
+    assert [group.message for group in stats.error_summary()] == [f"answered no to token={MASK}"]
+    assert "hush" not in str(stats.slow_jobs())
 
 
 def test_slow_jobs_come_with_the_longest_first(app: Celery, store: Store) -> None:

@@ -320,3 +320,11 @@ def test_payloads_are_for_who_may_see_them(app: Celery, store: Store, issue: Iss
     caller = issue("view_deadletter", "view_jobs")
     assert caller.ok("GET", f"dead-letters/{letter.pk}")["payload"] is None
     assert caller.ok("GET", f"jobs/{letter.task_id}")["args"] is None
+
+
+def test_single_attempts_are_for_who_may_see_jobs(app: Celery, store: Store, issue: Issue) -> None:
+    dead(app, store, 1)
+    operations, jobs = issue("view_operations"), issue("view_jobs")
+    for path in ("failures", "slow-jobs"):
+        assert "view_jobs" in operations.refused(403, "GET", path)["detail"]
+        assert jobs.ok("GET", path)["items"]
