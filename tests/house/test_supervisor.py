@@ -116,6 +116,7 @@ def test_what_ends_is_started_again_without_the_children_it_left(run: Run) -> No
 
     eventually((run.folder / "deaf.ready").exists, within=30, what="it runs again")
     assert not running(child)
+    eventually(lambda: len(noted) == 2, within=10, what="both are noted")
     assert noted == [noted[0], run.supervisor.pids()["deaf"]] and noted[0] != noted[1]
     run.supervisor.on_signal(signal.SIGINT, None)
     watching.join()

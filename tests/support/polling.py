@@ -14,16 +14,17 @@ POLL_SECONDS = 0.03
 def eventually(condition: Callable[[], T], *, within: float, what: str = "") -> T:
     """Return the first true answer of ``condition``, asked again until ``within`` seconds have passed.
 
-    A condition that raises AssertionError counts as not true yet, so that it may hold asserts of its own;
-    the last of them is the cause of the failure. ``what`` says in words what was waited for.
+    A condition that raises AssertionError counts as not true yet, so that it may hold asserts of its own, and
+    so does one that looks up or unpacks what is not there yet (LookupError, ValueError); the last of them is
+    the cause of the failure. ``what`` says in words what was waited for.
     """
     deadline = time.monotonic() + within
     while True:
-        failed: AssertionError | None = None
+        failed: Exception | None = None
         answer: T | None = None
         try:
             answer = condition()
-        except AssertionError as error:
+        except (AssertionError, LookupError, ValueError) as error:
             failed = error
         if answer:
             return answer

@@ -123,14 +123,14 @@ def empty() -> None:
     """Delete all rows that a test may have written."""
     from django.contrib.auth.models import User
     from django.contrib.sessions.models import Session
-    from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
-    from django_celery_results.models import TaskResult
+    from django_celery_beat import models as beat
+    from django_celery_results.models import GroupResult, TaskResult
 
-    from queueops.models import ApiToken, AuditEntry, DeadLetter, OrgLimit, OutboxEntry, Resource
+    from queueops.models import Alert, ApiToken, AuditEntry, DeadLetter, OrgLimit, OutboxEntry, Resource
 
-    ours = (DeadLetter, OrgLimit, OutboxEntry, Resource, AuditEntry, ApiToken)
-    schedules = (PeriodicTask, ClockedSchedule, CrontabSchedule, IntervalSchedule)
-    for model in (*ours, *schedules, Session, User, TaskResult):
+    ours = (Alert, DeadLetter, OrgLimit, OutboxEntry, Resource, AuditEntry, ApiToken)
+    times = (beat.ClockedSchedule, beat.CrontabSchedule, beat.IntervalSchedule, beat.SolarSchedule)
+    for model in (*ours, beat.PeriodicTask, *times, Session, User, TaskResult, GroupResult):
         model._default_manager.all().delete()
 
 

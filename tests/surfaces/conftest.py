@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from celery import Celery
 from django.test import Client
 
 from tests.ops.conftest import app, database, project
+from tests.support.polling import eventually
 
 __all__ = ["app", "database", "project"]
 
@@ -37,3 +39,13 @@ def login(database: None) -> Login:
 def client(login: Login) -> Client:
     """A person who may do everything."""
     return login(superuser=True)
+
+
+@pytest.fixture
+def no_reader_stays(app: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The reader of events ends with the last stream of the test, and not seconds later in another test."""
+    from queueops.ops import event_reader
+
+    monkeypatch.setattr(event_reader, "LINGER_SECONDS", 0.0)
+    yield
+    eventually(lambda: not event_reader.reader.is_running, within=30, what="the end of the reader")

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from celery import Celery
 
 from queueops.api import sse
 from queueops.ops import event_reader
 from tests.support import letters
-from tests.support.polling import eventually
 
 from .conftest import Login
 
+pytestmark = pytest.mark.usefixtures("no_reader_stays")
 URL = "/admin/queues/events/"
-
-
-@pytest.fixture(autouse=True)
-def reader(app: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(event_reader, "LINGER_SECONDS", 0.0)
-    yield
-    eventually(lambda: not event_reader.reader.is_running, within=30)
 
 
 def test_a_thread_serves_one_stream(login: Login, app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,8 @@ def test_every_command_of_the_page_does_what_it_says(job: str) -> None:
         if "--canary" in words:
             with broker.store() as store, working(store, "bulk"):
                 done = called(words)
-            assert "8" in done.stdout, done.stdout
+            assert "8 letters replayed:" in done.stdout, done.stdout
+            assert "Canaries: 5 succeeded, 0 died again." in done.stdout, done.stdout
         else:
             done = called(words)
         # Nobody serves the queues here; then it says how to start a worker.

@@ -15,6 +15,8 @@ from tests.support import letters
 
 from .conftest import BASE, Caller, Issue
 
+pytestmark = pytest.mark.usefixtures("no_reader_stays")
+
 
 def test_what_happens_is_told_to_who_has_a_token(app: Celery, api: Caller) -> None:
     response = api("GET", "events")

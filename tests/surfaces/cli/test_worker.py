@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from celery import Celery
 
+from queueops.ops import worker_answers
 from tests.support.polling import eventually
 from tests.support.stack import Stack
 from tests.surfaces.cli.conftest import Run
 
 
-def test_a_worker_is_seen_scaled_quieted_and_stopped(app: Celery, stack: Stack, run: Run) -> None:
+def test_a_worker_is_seen_scaled_quieted_and_stopped(
+    app: Celery, stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a loaded machine a worker may take longer to answer than an operator is asked to wait.
+    monkeypatch.setattr(worker_answers, "ANSWER_SECONDS", 20.0)
     worker = stack.worker(pool="threads", concurrency=2, queues=["standard"])
 
     def seen() -> Mapping[str, Any]:
