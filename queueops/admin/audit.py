@@ -13,6 +13,8 @@ from queueops.admin import pretty
 from queueops.admin.filters import values_filter
 from queueops.admin.paginator import BoundedPaginator
 from queueops.models import AuditEntry
+from queueops.ops import audit_log
+from queueops.ops.permissions import Actor
 
 __all__ = ["AuditEntryAdmin"]
 
@@ -45,6 +47,12 @@ class AuditEntryAdmin(Base):
 
     class Media:
         css = {"all": ("queueops/admin.css",)}
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> AuditEntry | None:
+        entry = super().get_object(request, object_id, from_field)
+        return entry and audit_log.shown(Actor.of(request.user, AuditEntry.Surface.ADMIN), entry)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

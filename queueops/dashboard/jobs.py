@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
 from queueops.conf import config
-from queueops.dashboard.page import NAMESPACE, Page, page
+from queueops.dashboard.page import NAMESPACE, Page, guarded, page
 from queueops.dashboard.timeline import timeline
 from queueops.engine.rules.states import JobState
 from queueops.errors import UnknownJob
@@ -17,7 +17,7 @@ from queueops.models import DeadLetter
 from queueops.ops import jobs, leases
 from queueops.ops.permissions import VIEW_LETTERS, Actor
 
-__all__ = ["job", "job_list", "stuck"]
+__all__ = ["find", "job", "job_list", "stuck"]
 
 _WAITING = (JobState.READY, JobState.SCHEDULED, JobState.BLOCKED, JobState.LEASED)
 #: A table that a person reads through.
@@ -86,12 +86,23 @@ def _job(request: HttpRequest, actor: Actor, *, task_id: str) -> Page:
     )
 
 
-def find(request: HttpRequest) -> HttpResponse:
+def _find(request: HttpRequest) -> HttpResponse:
     """From the field "go to a job" to its page."""
     wanted = request.GET.get("id", "").strip()
-    if not wanted:
-        return HttpResponseRedirect(reverse(f"{NAMESPACE}:jobs"))
-    return HttpResponseRedirect(reverse(f"{NAMESPACE}:job", kwargs={"task_id": wanted}))
+    try:
+        path = (
+            reverse(f"{NAMESPACE}:job", kwargs={"task_id": wanted})
+            if wanted
+            else reverse(f"{NAMESPACE}:jobs")
+        )
+    except NoReverseMatch:  # no address can hold it, so no job has it
+        return _unknown(request, task_id=wanted)
+    return HttpResponseRedirect(path)
 
 
-job_list, stuck, job = page(_job_list), page(_stuck), page(_job)
+def _nobody(request: HttpRequest, actor: Actor, *, task_id: str) -> Page:
+    raise UnknownJob(task_id)
+
+
+job_list, stuck, job, _unknown = page(_job_list), page(_stuck), page(_job), page(_nobody)
+find = guarded(_find)

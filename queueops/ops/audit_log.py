@@ -6,9 +6,13 @@ from django.db.models import Q
 
 from queueops.models import AuditEntry
 from queueops.ops import permissions
+from queueops.ops.masking import MASK
 from queueops.ops.permissions import Actor
 
-__all__ = ["LONGEST", "listed"]
+__all__ = ["LONGEST", "listed", "shown"]
+
+#: Parameters that are arguments of jobs.
+_PAYLOAD = ("args", "kwargs")
 
 #: Entries that one call returns at most.
 LONGEST = 1_000
@@ -24,7 +28,7 @@ def listed(
     before: int | None = None,
     limit: int = 100,
 ) -> list[AuditEntry]:
-    """Return the latest entries, newest first.
+    """Return the latest entries, newest first, each as `shown`; they are not to be saved.
 
     Args:
         verb, who, surface: exact words; "" is any.
@@ -46,4 +50,13 @@ def listed(
             found = found.filter(pk__lt=before)
         else:  # the first comparison bounds the index, the second one passes over those of the same moment
             found = found.filter(at__lte=last).filter(Q(at__lt=last) | Q(pk__lt=before))
-    return list(found[: max(1, min(limit, LONGEST))])
+    return [shown(actor, entry) for entry in found[: max(1, min(limit, LONGEST))]]
+
+
+def shown(actor: Actor, entry: AuditEntry) -> AuditEntry:
+    """Put a mask in the place of jobs' arguments, unless the actor may see payloads; return the entry."""
+    if not actor.may(permissions.VIEW_PAYLOAD):
+        entry.parameters = {
+            name: MASK if name in _PAYLOAD else value for name, value in entry.parameters.items()
+        }
+    return entry

@@ -69,6 +69,8 @@ _FROM_ENVIRONMENT = {
     "broker_write_url": "CELERY_BROKER_WRITE_URL",
     "result_backend": "CELERY_RESULT_BACKEND",
 }
+#: What a chat service gives out to post to it: whoever knows the path may post.
+_WEBHOOK = re.compile(r"(?P<origin>[a-z][a-z0-9+.-]*://[^\s/?#]*)[/?#].+", re.IGNORECASE | re.DOTALL)
 #: Up to the last @: a password may hold a slash that nobody has escaped.
 _ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s;,'\"]*@", re.IGNORECASE)
 
@@ -79,7 +81,8 @@ class Setting:
 
     Attributes:
         name: as "LEASE_SECONDS", "QUEUES.bulk.limits.rpm", or "CELERY.task_acks_late" for one of Celery's.
-        value: in JSON's types; passwords in addresses and values under MASK_KEYS are masked.
+        value: in JSON's types; passwords in addresses, values under MASK_KEYS and what follows the host of a
+            webhook are masked.
         source: as "default", "settings QUEUEOPS", "environment NAME", "settings of Celery" or "queueops".
     """
 
@@ -174,7 +177,15 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {
+            str(key): _webhook(item) if key == "webhook" and isinstance(item, str) else _plain(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else _plain(str(value))
+
+
+def _webhook(address: str) -> str:
+    found = _WEBHOOK.fullmatch(address)
+    return _plain(f"{found['origin']}/{MASK}" if found else address)  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from django.db import transaction
 from queueops.conf import config
 from queueops.engine.rules.values import NAME
 from queueops.engine.store import Store
-from queueops.errors import InvalidOrg, OrgRefused
+from queueops.errors import InvalidCursor, InvalidOrg, OrgRefused
 from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry
 from queueops.ops import audit, broker, forgotten_names, permissions
 from queueops.ops.batches import pages
@@ -31,6 +32,9 @@ __all__ = ["COUNTED", "Forgotten", "forget"]
 STOP_SECONDS = 10.0
 #: Rounds over the jobs: one that runs may publish another while it is being stopped.
 ROUNDS = 5
+
+#: `after`: nothing, the first stage, or the id at which one of the others goes on.
+_AFTER = re.compile(r"(?:jobs|(?P<later>results|entries):(?P<last>[0-9]{1,18}))?")
 
 Progress = Callable[[str, int], None]
 
@@ -113,6 +117,7 @@ def forget(
     Raises:
         PermissionDenied: the actor may not forget orgs.
         InvalidOrg: no org can have this name.
+        InvalidCursor: `after` is not from an earlier call.
         OrgRefused: it is the default org, to which all jobs without another one belong.
         BrokerUnavailable: the broker does not answer; nothing was changed, or what was changed stays so.
     """
@@ -121,12 +126,13 @@ def forget(
         raise InvalidOrg(org)
     if org == config().default_org:
         raise OrgRefused(f"{org} is the default org: all jobs that name no other one belong to it.")
+    stage, number = _place(after)
     mask = Mask(org)
     done = Forgotten(mask.word, dry_run)
     ends = time.monotonic() + seconds if seconds is not None else None
     with broker.store() as store:
         entry = None if dry_run else audit.record(actor, "forget", f"org {mask.word}")
-        for field, count, at in _steps(store, org, mask, dry_run, after):
+        for field, count, at in _steps(store, org, mask, dry_run, stage, number):
             setattr(done, field, getattr(done, field) + count)
             if entry is not None and field != "running":
                 audit.add(entry, count)
@@ -146,18 +152,27 @@ def _tell(entry: AuditEntry, done: Forgotten) -> None:
     AuditEntry.objects.filter(pk=entry.pk).update(parameters=told)
 
 
-def _steps(store: Store, org: str, mask: Mask, dry_run: bool, after: str) -> Iterator[tuple[str, int, str]]:
+def _place(after: str) -> tuple[str, int]:
+    """The stage and the id after which a call goes on."""
+    found = _AFTER.fullmatch(after)
+    if found is None:
+        raise InvalidCursor()
+    return found["later"] or "jobs", int(found["last"] or 0)
+
+
+def _steps(
+    store: Store, org: str, mask: Mask, dry_run: bool, stage: str, number: int
+) -> Iterator[tuple[str, int, str]]:
     """Yield what was done, how often, and where to go on after it."""
-    stage, _, number = after.partition(":")
-    if stage not in ("results", "entries"):
+    if stage == "jobs":
         for field, count in (_counted if dry_run else _done)(store, org, mask):
             yield field, count, "jobs"
-        stage, number = "results", ""
+        stage = "results"
     if stage == "results":
-        for last, count in forgotten_names.results(mask, int(number or 0), change=not dry_run):
+        for last, count in forgotten_names.results(mask, number, change=not dry_run):
             yield "results_masked", count, f"results:{last}"
-        number = ""
-    for last, count in forgotten_names.entries(mask, int(number or 0), change=not dry_run):
+        number = 0
+    for last, count in forgotten_names.entries(mask, number, change=not dry_run):
         yield "entries_masked", count, f"entries:{last}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from celery import Celery
@@ -25,6 +27,15 @@ pytestmark = pytest.mark.browser
 __all__ = ["app", "database", "project"]
 
 WAIT = 30
+#: Moves the pointer onto the first chart; the time that its legend tells.
+POINT = """
+const chart = document.querySelector("[data-chart] .u-over");
+if (!chart) return "";
+const {left, top, width, height} = chart.getBoundingClientRect();
+const at = {clientX: left + width / 2, clientY: top + height / 2, movementX: 1, bubbles: true};
+chart.dispatchEvent(new MouseEvent("mousemove", at));
+return chart.closest("[data-chart]").querySelector(".u-legend .u-value").textContent.trim();
+"""
 
 
 class Person:
@@ -127,6 +138,25 @@ def test_a_queue_that_grows_is_seen_to_grow(person: Person, app: Celery) -> None
     person.sees(lambda: person.text(depth).split()[0] == "7", "the new depth")
     assert person.driver.execute_script("return window.same"), "the page was not loaded again"
     assert person.driver.find_elements(By.CSS_SELECTOR, "[data-chart] canvas"), "the charts are drawn"
+
+
+@pytest.mark.parametrize("address", ["serving"], indirect=True)
+def test_a_chart_tells_the_time_of_the_project_wherever_the_reader_sits(person: Person) -> None:
+    person.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Pacific/Chatham"})
+    person.open("")
+    zone = ZoneInfo(person.driver.execute_script("return document.getElementById('qd-live').dataset.zone"))
+    shown: list[str] = []
+
+    def points_at_the_chart() -> bool:
+        shown[:] = [person.driver.execute_script(POINT)]
+        return shown[0].count(":") == 2
+
+    begun = datetime.now(zone)
+    person.sees(points_at_the_chart, "the time under the pointer")
+    hours, minutes, seconds = map(int, shown[0].split(":"))
+    told = begun.replace(hour=hours, minute=minutes, second=seconds)
+    # A chart shows the last hour, which may have begun yesterday.
+    assert (begun - told) % timedelta(days=1) < timedelta(hours=1, minutes=2)
 
 
 def test_a_stuck_job_is_opened_and_unstuck(stack: Stack, person: Person, app: Celery) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from queueops.models import AuditEntry
 from queueops.ops import audit, audit_log
+from queueops.ops.masking import MASK
 from queueops.ops.permissions import Actor
 
 ME = Actor.shell("maria")
@@ -30,6 +31,22 @@ def test_entries_are_filtered_and_the_newest_come_first(database: None) -> None:
     assert targets(target="BULK", surface="cli") == ["queue Bulk", "queue bulk"]
     assert targets(target="bulk", verb="pause") == ["queue bulk"]
     assert targets(who="nobody") == []
+
+
+def test_arguments_of_jobs_are_for_who_may_see_payloads(database: None) -> None:
+    from django.contrib.auth.models import Permission, User
+
+    audit.record(
+        ME, "enqueue", "task shop.note", {"queue": "bulk", "args": ["hush"], "kwargs": {"n": "hush"}}
+    )
+    told = {}
+    for codenames in (("view_auditentry",), ("view_auditentry", "view_payload")):
+        user = User.objects.create_user(codenames[-1])
+        user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+        [entry] = audit_log.listed(Actor.of(user, AuditEntry.Surface.API))
+        told[codenames[-1]] = entry.parameters
+    assert told["view_auditentry"] == {"queue": "bulk", "args": MASK, "kwargs": MASK}
+    assert told["view_payload"]["args"] == audit_log.listed(ME)[0].parameters["args"] == ["hush"]
 
 
 def test_pages_go_on_where_the_last_one_ended(database: None) -> None:

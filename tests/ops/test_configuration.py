@@ -100,6 +100,21 @@ def test_passwords_in_addresses_are_never_shown(app: Celery, monkeypatch: pytest
     assert (own.value, own.source) == ("queueops://••••••@broker/0", "environment QUEUEOPS_BROKER_URL")
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://hooks.chat.example/services/T0/B1/hush", "https://hooks.chat.example/••••••"),
+        ("https://chat.example?key=hush", "https://chat.example/••••••"),
+        ("https://me:hush@chat.example:8443/a/hush@x", "https://••••••@chat.example:8443/••••••"),
+        ("https://chat.example/", "https://chat.example/"),
+    ],
+)
+def test_what_a_webhook_is_known_by_is_never_shown(app: Celery, address: str, shown: str) -> None:
+    with override_settings(QUEUEOPS={"ALERTS": {"webhook": address}}):
+        conf.reset()
+        assert found()["ALERTS"].value["webhook"] == shown
+
+
 def test_a_setting_that_is_refused_is_named(app: Celery) -> None:
     with override_settings(QUEUEOPS={"LEASE_SECOND": 3}):
         conf.reset()

@@ -13,7 +13,7 @@ from django_celery_results.models import TaskResult
 
 from queueops.engine.store import Store
 from queueops.engine.types import Settlement
-from queueops.errors import BrokerUnavailable, InvalidOrg, OrgRefused
+from queueops.errors import BrokerUnavailable, InvalidCursor, InvalidOrg, OrgRefused
 from queueops.models import AuditEntry, DeadLetter, OrgLimit, OutboxEntry
 from queueops.ops import audit, broker, limits, orgs, stats, status
 from queueops.ops.forgotten_names import Mask
@@ -181,4 +181,13 @@ def test_a_broker_that_is_away_changes_nothing(database: None) -> None:
         orgs.forget(ME, "acme")
 
     assert DeadLetter.objects.count() == 1
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "after", ["results:x", "results:", "entries:-1", "results:" + "9" * 40, "later", "jobs:1"]
+)
+def test_a_place_that_no_call_has_told_is_refused(app: Celery, after: str) -> None:
+    with pytest.raises(InvalidCursor):
+        orgs.forget(ME, "acme", after=after)
     assert not AuditEntry.objects.exists()

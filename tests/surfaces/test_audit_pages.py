@@ -7,6 +7,7 @@ from django.test import Client
 from queueops.models import AuditEntry
 from queueops.ops import audit
 from queueops.ops.permissions import Actor
+from tests.surfaces.conftest import Login
 
 LIST = "/admin/queueops/auditentry/"
 
@@ -21,6 +22,17 @@ def test_entries_are_listed_filtered_and_shown_without_secrets(client: Client, d
     shown = client.get(f"{LIST}{entry.pk}/change/").content.decode()
     assert "storm" in shown
     assert AuditEntry.objects.get(verb="replay").parameters == {"token": "••••••", "letters": [5]}
+
+
+def test_arguments_of_jobs_are_for_who_may_see_payloads(login: Login, database: None) -> None:
+    entry = audit.record(
+        Actor.shell("maria"), "enqueue", "task shop.note", {"args": ["hush"], "queue": "bulk"}
+    )
+    for codenames, seen in ((("view_auditentry",), False), (("view_auditentry", "view_payload"), True)):
+        person = login(*codenames)
+        for path in (f"{LIST}{entry.pk}/change/", "/admin/queues/audit/"):
+            page = person.get(path).content.decode()
+            assert "bulk" in page and ("hush" in page) is seen, path
 
 
 def test_nobody_adds_changes_or_deletes_an_entry(client: Client, database: None) -> None:

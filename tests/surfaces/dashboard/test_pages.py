@@ -6,7 +6,7 @@ import re
 
 import pytest
 from celery import Celery
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils.timezone import now
 
 from queueops.engine.store import Store
@@ -116,6 +116,16 @@ def test_unknown_things_are_404_with_a_sentence(client: Client, app: Celery) -> 
     queue = client.get(f"{BASE}queue/nobody/")
     assert queue.status_code == 404 and "Known queues:" in queue.content.decode()
     assert client.get(f"{BASE}jobs/find/?id=x%2Fy").headers["Location"] == f"{BASE}job/x/y/"
+    assert client.get(f"{BASE}jobs/find/?id=").headers["Location"] == f"{BASE}jobs/"
+    odd = client.get(f"{BASE}jobs/find/?id=a%0Ab")
+    assert odd.status_code == 404 and "No job" in odd.content.decode()
+    assert "/login/" in Client().get(f"{BASE}jobs/find/?id=a%0Ab").headers["Location"]
+
+
+def test_charts_and_tables_have_the_same_time_zone_and_say_which(client: Client, app: Celery) -> None:
+    with override_settings(TIME_ZONE="Asia/Kolkata"):
+        page = client.get(BASE).content.decode()
+    assert 'data-zone="Asia/Kolkata"' in page and "Times are of Asia/Kolkata" in page
 
 
 def test_alerts_that_hold_stand_above_the_queues(client: Client, app: Celery) -> None:

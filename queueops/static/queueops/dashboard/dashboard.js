@@ -74,7 +74,9 @@
 
     const shown = (seconds) => (seconds == null ? "–" : seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`);
     const number = (value) => (value == null ? "–" : value.toLocaleString("en"));
-    const clock = (at, seconds) => new Date(at * 1000).toLocaleTimeString("en-GB", {hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined});
+    // The project's time zone, as the tables have it; the reader's own would put one moment at two times.
+    const zone = live()?.dataset.zone;
+    const clock = (at, seconds) => new Date(at * 1000).toLocaleTimeString("en-GB", {timeZone: zone, hour: "2-digit", minute: "2-digit", second: seconds ? "2-digit" : undefined});
     const KINDS = {
         ended: {
             data: (series) => [series.at, series.succeeded, series.failed],
@@ -115,13 +117,14 @@
             padding: [8, 8, 0, 0],
             cursor: {y: false, points: {size: 6}},
             legend: {live: true},
+            tzDate: (at) => uPlot.tzDate(new Date(at * 1000), zone),
             scales: {x: {range: (plot, low, high) => (high == null ? [0, 60] : [Math.min(low, high - 45), high])}, y: {range: (plot, low, high) => [0, Math.max(high || 0, 1) * 1.08]}},
             axes: [
                 {...axis, values: (plot, splits) => splits.map((at) => clock(at, splits.at(-1) - splits[0] < 300)), space: 60, size: 26, gap: 4},
                 {...axis, size: 46, gap: 6, space: 34, values: (plot, splits) => splits.map((value) => label(value))},
             ],
             series: [
-                {label: "", value: (plot, at) => (at == null ? "" : new Date(at * 1000).toLocaleTimeString("en-GB"))},
+                {label: "", value: (plot, at) => (at == null ? "" : clock(at, true))},
                 ...kind.series.map((one) => ({
                     label: one.label,
                     width: 1.5,
