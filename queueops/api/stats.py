@@ -11,7 +11,7 @@ from queueops.api.fields import NameFilter, TextFilter
 from queueops.api.pages import Cursor, Limit, sliced
 from queueops.api.routes import Routes
 from queueops.api.shapes import many, page, shape
-from queueops.engine.history import HOURS_KEPT, MINUTES_KEPT, Ended
+from queueops.engine.history import HOURS_KEPT, HOURS_OF_SLOWEST, MINUTES_KEPT, Ended
 from queueops.ops import permissions, stats, status
 
 routes = Routes("stats")
@@ -69,7 +69,7 @@ def failures(request: Request, queue: NameFilter = "", cursor: Cursor = "", limi
 def slow_jobs(
     request: Request,
     queue: NameFilter = "",
-    hours: Annotated[int, Query(ge=1, le=23)] = 1,
+    hours: Annotated[int, Query(ge=1, le=HOURS_OF_SLOWEST)] = 1,
     cursor: Cursor = "",
     limit: Limit = 100,
 ) -> Any:

@@ -31,11 +31,12 @@ Days = Annotated[int, Field(strict=True, ge=cleanup.SHORTEST_DAYS, le=cleanup.LO
 
 
 class Cleanup(Body):
-    """How old rows must be that are deleted: null is the retention of each table."""
+    """How old rows must be that are deleted (null is the retention of each table), or only counted."""
 
     days: (
         Annotated[int, Field(strict=True, ge=cleanup.SHORTEST_DAYS, le=cleanup.LONGEST_DAYS), INTEGRAL] | None
     ) = None
+    dry_run: Flag = False
 
 
 class Check(Schema):
@@ -65,8 +66,11 @@ def recover(request: Request) -> Any:
 @routes.post("cleanup", Told, ADMIN)
 def clean_up(request: Request, body: Cleanup) -> Any:
     """Delete results, closed letters and audit entries that are past their retention."""
-    done = cleanup.cleanup(request.auth.actor, body.days, seconds=_WORK_SECONDS)
+    done = cleanup.cleanup(request.auth.actor, body.days, seconds=_WORK_SECONDS, dry_run=body.dry_run)
     told = ", ".join(f"{count:,} {name}" for name, count in done.by_table.items()) or "nothing"
+    if body.dry_run:
+        more = " and more" if done.more else ""
+        return Told(message=f"It would delete {told}{more}. Nothing was done.", count=done.count)
     more = " There is more: ask again." if done.more else ""
     return Told(message=f"Deleted {told}.{more}", count=done.count)
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from queueops.cli import options, tables
 from queueops.cli.verbs import Answer, Call, verbs
+from queueops.engine.history import HOURS_KEPT, HOURS_OF_SLOWEST
 from queueops.ops import stats
 from queueops.ops.permissions import VIEW_JOBS, VIEW_OPERATIONS
 
 commands = verbs()
 
-_HOURS = click.option("--hours", type=click.IntRange(1, 192), default=1, show_default=True, help="Look back.")
+
+def _back(most: int) -> Callable[[Any], Any]:
+    return click.option(
+        "--hours", type=click.IntRange(1, most), default=1, show_default=True, help="Look back."
+    )
+
+
+_HOURS = _back(HOURS_KEPT)
 
 
 @commands.command(needs=VIEW_JOBS)
@@ -76,7 +87,7 @@ def error_summary(call: Call, queue: str | None, hours: int, limit: int) -> Answ
 @options.one_queue
 @click.option("--task", default="", help="Only this task.")
 @click.option("--minutes", type=click.IntRange(1, 60), help="A line a minute, for so many. [default: 15]")
-@click.option("--hours", type=click.IntRange(1, 192), help="A line an hour, for so many.")
+@click.option("--hours", type=click.IntRange(1, HOURS_KEPT), help="A line an hour, for so many.")
 def throughput(call: Call, queue: str | None, task: str, minutes: int | None, hours: int | None) -> Answer:
     """Tell what ended by minute or by hour, oldest first; the last line is still running."""
     if minutes and hours:
@@ -97,7 +108,7 @@ def throughput(call: Call, queue: str | None, task: str, minutes: int | None, ho
 
 @commands.command("slow-jobs", needs=VIEW_JOBS)
 @options.one_queue
-@_HOURS
+@_back(HOURS_OF_SLOWEST)
 @options.limit(20, 1_000)
 def slow_jobs(call: Call, queue: str | None, hours: int, limit: int) -> Answer:
     """List the longest runs, the longest first."""

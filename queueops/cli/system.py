@@ -105,12 +105,16 @@ def recover(call: Call, seconds: timedelta | None) -> Answer:
     return Answer(done, [f"{tables.plural(done.count, 'lease')} ended.{left}"])
 
 
-@commands.command(asks=True)
+@commands.command(asks=True, rehearses=True)
 @click.option("--days", type=int, help="Results and closed letters older than so many days, 1 to 365.")
 def cleanup(call: Call, days: int | None) -> Answer:
     """Delete what is past its retention: results, closed dead letters, audit entries."""
-    if days is not None:
-        call.confirm(f"Delete results and closed letters older than {tables.plural(days, 'day')}?")
-    done = rows.cleanup(call.actor, days)
+    if not call.dry_run:
+        old = f"older than {tables.plural(days, 'day')}" if days is not None else "past their retention"
+        call.confirm(f"Delete results and closed letters {old}, and audit entries past their retention?")
+    done = rows.cleanup(call.actor, days, dry_run=call.dry_run)
     told = ", ".join(f"{count:,} {name}" for name, count in done.by_table.items()) or "nothing to delete"
+    if call.dry_run:
+        would = f"{tables.plural(done.count, 'row')}{' and more' if done.more else ''} would be deleted"
+        return Answer(done, [f"{would}: {told}. Nothing was done."])
     return Answer(done, [f"{tables.plural(done.count, 'row')} deleted: {told}."])

@@ -57,11 +57,13 @@ def status(call: Call, queue: str | None, jobs: int, limit: int) -> Answer:
 
 @commands.command(needs=OPERATE_WORKER)
 @options.one_queue
-@click.option("--slots", "-c", type=click.IntRange(1), default=4, show_default=True, help="Jobs at once.")
+@click.option("--slots", "-c", type=click.IntRange(1), help="Jobs at once; else as configured.")
 @click.option("--pool", type=click.Choice(["prefork", "threads", "gevent", "solo"]), help="How it runs jobs.")
 @click.option("--name", default="", help="Its name; else one that no other has.")
 @click.option("--show", is_flag=True, help="Only print the command.")
-def start(call: Call, queue: str | None, slots: int, pool: str | None, name: str, show: bool) -> Answer:
+def start(
+    call: Call, queue: str | None, slots: int | None, pool: str | None, name: str, show: bool
+) -> Answer:
     """Start a worker in this terminal, of one queue or of all; Ctrl-C has it end its jobs and stop."""
     queues = [queue] if queue else sorted(config().queues)
     line = workers.command(queues, slots, pool=pool or "", name=name)

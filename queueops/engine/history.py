@@ -42,7 +42,7 @@ Kind = Literal["settled", "failed", "slow"]
 
 SPAN_MS: Mapping[Span, int] = {"minute": 60_000, "hour": 3_600_000}
 _COUNTS = ("ended", "failed", "dead", "retried", "cancelled", "lost")
-#: How far back the longest runs go.
+#: How many hours before the running one the longest runs go back.
 HOURS_OF_SLOWEST = 24
 _STEP = 64
 _TRIES = 3
@@ -214,12 +214,12 @@ class HistoryVerbs(Verbs):
         self, kind: Kind, count: int, queue: str | None = None, *, hours: int = 1, now_ms: int | None = None
     ) -> list[Ended]:
         """Return the newest ``count`` attempts that ended (``settled``) or that failed (``failed``), newest
-        first; or the longest runs (``slow``) of the last ``hours`` (at most 24, the running one included).
+        first; or the longest runs (``slow``) of the last ``hours`` (at most 25, the running one included).
         """
         queues = [queue] if queue is not None else self.queues()
         if kind == "slow":
             at_ms = self.now_ms() if now_ms is None else now_ms
-            return self._slowest(queues, count, min(max(1, hours), HOURS_OF_SLOWEST), at_ms)
+            return self._slowest(queues, count, min(max(1, hours), HOURS_OF_SLOWEST + 1), at_ms)
         family = "settled" if kind == "settled" else "failures"
         lines = [
             read_ended(name, line)

@@ -34,6 +34,8 @@ SHORTEST_DAYS, LONGEST_DAYS = 1, 365
 #: A step deletes so many rows that it takes about this long, within the bounds; no insert waits for it.
 STEP_SECONDS = 0.2
 FIRST_STEP, SMALLEST_STEP, LARGEST_STEP = 500, 50, 5_000
+#: So many rows are counted before it is said that there are more.
+COUNTED = 100_000
 #: The chore's share of a worker's thread, which also collects dead letters.
 CHORE_SECONDS = 0.5
 
@@ -59,12 +61,13 @@ class Old:
 
 @dataclass(slots=True)
 class Cleaned:
-    """What cleanup has deleted.
+    """What cleanup has deleted, or would delete.
 
     Attributes:
         count: rows in all.
         by_table: rows by what they are: results, group results, dead letters, audit entries.
-        more: whether it stopped because its time was over; the next call goes on.
+        more: whether it stopped because its time was over; the next call goes on. Where it was only counted:
+            whether there are more.
     """
 
     count: int = 0
@@ -72,13 +75,16 @@ class Cleaned:
     more: bool = False
 
 
-def cleanup(actor: Actor, days: int | None = None, *, seconds: float | None = None) -> Cleaned:
+def cleanup(
+    actor: Actor, days: int | None = None, *, seconds: float | None = None, dry_run: bool = False
+) -> Cleaned:
     """Delete what is past its retention.
 
     Args:
         days: delete results and closed letters that are older than so many days (1 to 365), whatever their
             retention; the audit log keeps its own. None is the retention of each.
         seconds: stop after this time at the end of a step.
+        dry_run: delete nothing; count what would go, of each table and state `COUNTED` rows at most.
 
     Raises:
         PermissionDenied: the actor may not clean up.
@@ -89,7 +95,7 @@ def cleanup(actor: Actor, days: int | None = None, *, seconds: float | None = No
         raise RetentionRefused(
             f"Nothing was deleted: days must be from {SHORTEST_DAYS} to {LONGEST_DAYS}, not {days}."
         )
-    return _clean(actor, days, seconds)
+    return _count(days) if dry_run else _clean(actor, days, seconds)
 
 
 def chore(store: Store) -> None:
@@ -152,6 +158,20 @@ def _oldest(old: Old, since: datetime | None, size: int) -> tuple[list[Any], dat
         rows = rows.filter(**{f"{old.column}__gte": since})
     found = [row for row in rows.values_list("pk", old.column)[:size] if row[1] < old.before]
     return [pk for pk, _ in found], found[-1][1] if found else since
+
+
+def _count(days: int | None) -> Cleaned:
+    counted = Cleaned()
+    for old in _all_old(days):
+        rows = old.model._default_manager.filter(old.where, **{f"{old.column}__lt": old.before})
+        number = rows.order_by(old.column)[: COUNTED + 1].count()
+        if not number:
+            continue
+        counted.more |= number > COUNTED
+        number = min(number, COUNTED)
+        counted.count += number
+        counted.by_table[old.name] = counted.by_table.get(old.name, 0) + number
+    return counted
 
 
 def _clean(actor: Actor, days: int | None, seconds: float | None) -> Cleaned:

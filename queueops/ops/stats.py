@@ -215,7 +215,7 @@ def failures(queue: str | None = None, *, limit: int = 20) -> list[Ended]:
 
 
 def slow_jobs(queue: str | None = None, *, limit: int = 20, hours: int = 1) -> list[Ended]:
-    """Return the longest runs of the running hour and the `hours` before it, longest first.
+    """Return the longest runs of the running hour and the `hours` (at most 24) before it, longest first.
 
     A queue keeps 50 of each hour, for a day; messages are masked. Raises as `last_hour`.
     """

@@ -183,6 +183,9 @@ def test_the_slowest_of_the_hour_stay_and_the_next_hour_begins_anew(world: World
     found = world.store.recent("slow", 3, hours=2, now_ms=world.now)
     assert [ended.run_ms for ended in found] == [400, 399, 398]
 
+    world.clock.advance(ms=23 * HOUR_MS)
+    assert [ended.run_ms for ended in world.store.recent("slow", 1, hours=25, now_ms=world.now)] == [400]
+
 
 def test_what_is_counted_and_what_is_not_yet_make_one_number(world: World) -> None:
     ended = 0

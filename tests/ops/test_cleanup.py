@@ -52,8 +52,11 @@ def test_each_table_has_its_own_retention(app: Celery, results: Any) -> None:
         for days in (364, 366, 400)
     )
 
+    counted = cleanup.cleanup(ACTOR, dry_run=True)
+    assert results.objects.count() == 10 and not AuditEntry.objects.filter(verb="cleanup").exists()
     cleaned = cleanup.cleanup(ACTOR)
 
+    assert cleaned == counted, "a rehearsal counts what goes"
     assert cleaned.by_table == {"results": 4, "group results": 4, "dead letters": 4, "audit entries": 2}
     assert (cleaned.count, cleaned.more) == (14, False)
     assert results.objects.count() == 6
@@ -85,6 +88,15 @@ def test_days_stand_above_the_retentions_but_not_that_of_the_audit_log(app: Cele
 def test_days_out_of_their_range_delete_nothing(results: Any, days: int) -> None:
     with pytest.raises(RetentionRefused, match="from 1 to 365"):
         cleanup.cleanup(ACTOR, days)
+    assert results.objects.count() == 10
+
+
+def test_a_rehearsal_does_not_count_for_ever(
+    results: Any, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleanup, "COUNTED", 3)
+    counted = cleanup.cleanup(ACTOR, days=2, dry_run=True)
+    assert (counted.by_table, counted.more) == ({"results": 3, "group results": 3}, True)
     assert results.objects.count() == 10
 
 

@@ -91,6 +91,8 @@ def test_recover_and_cleanup_answer_with_a_message_and_a_count(
     assert api.ok("POST", "recover") == {"message": "Recovered 0 jobs.", "count": 0}
     old = timezone.now() - timedelta(days=40)
     DeadLetter.objects.bulk_create(letters.row(died_at=old, status="discarded") for _ in range(3))
+    told = {"message": "It would delete 3 dead letters. Nothing was done.", "count": 3}
+    assert api.ok("POST", "cleanup", {"days": 30, "dry_run": True}) == told
     assert api.ok("POST", "cleanup", {"days": 30}) == {"message": "Deleted 3 dead letters.", "count": 3}
     assert api.ok("POST", "cleanup", {}) == {"message": "Deleted nothing.", "count": 0}
     for days in (0, 366, "7"):
@@ -312,7 +314,8 @@ def test_what_happened_lately_is_told(app: Celery, store: Store, api: Caller) ->
     assert api.ok("GET", "tasks?queue=standard")["items"][0]["task"] == "shop.deliver"
     assert sum(point["failed"] for point in api.ok("GET", "throughput?minutes=5")) == 3
     assert len(api.ok("GET", "throughput?hours=3")) == 3
-    assert api.ok("GET", "slow-jobs")["items"]
+    assert api.ok("GET", "slow-jobs?hours=24")["items"]
+    api.refused(422, "GET", "slow-jobs?hours=25")
 
 
 def test_payloads_are_for_who_may_see_them(app: Celery, store: Store, issue: Issue) -> None:

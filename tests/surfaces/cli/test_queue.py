@@ -162,7 +162,8 @@ def test_what_happened_is_told(app: Celery, store: Store, run: Run) -> None:
     assert [(one["task"], one["ended"], one["failed"]) for one in told["tasks"]] == [("shop.deliver", 1, 1)]
     assert told["duplicates"] == {"shop.deliver": 2}
     assert len(run("queue", "throughput", "standard", "--hours", "3", "--json").data) == 3
-    [slow] = run("queue", "slow-jobs", "--json").data
+    [slow] = run("queue", "slow-jobs", "--hours=24", "--json").data
+    assert "1<=x<=24" in run("queue", "slow-jobs", "--hours=25", code=2).err
     assert slow["task"] == "shop.deliver"
 
 

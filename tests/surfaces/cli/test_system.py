@@ -62,7 +62,10 @@ def test_settings_are_checked_and_shown_with_their_source(app: Celery, run: Run)
 
 def test_recover_and_cleanup_say_what_they_did(app: Celery, run: Run) -> None:
     assert run("system", "recover").out == "0 leases ended.\n"
-    assert run("system", "cleanup").out == "0 rows deleted: nothing to delete.\n"
+    assert "say --yes" in run("system", "cleanup", code=2).err
+    told = "0 rows would be deleted: nothing to delete. Nothing was done.\n"
+    assert run("system", "cleanup", "--dry-run").out == told
+    assert run("system", "cleanup", "--yes").out == "0 rows deleted: nothing to delete.\n"
     assert "say --yes" in run("system", "cleanup", "--days=30", code=2).err
     assert run("system", "cleanup", "--days=30", "--yes", "--json").data["count"] == 0
 

@@ -55,7 +55,9 @@ def test_the_command_of_a_worker_is_shown(app: Celery, run: Run) -> None:
     line = run("worker", "start", "bulk", "--slots=8", "--pool=threads", "--show").out
 
     assert "worker -Q bulk --pool threads -c 8" in line
-    assert "-Q bulk,critical,standard,webhooks" in run("worker", "start", "--show").out
+    line = run("worker", "start", "--show").out
+    assert "-Q bulk,critical,standard,webhooks" in line
+    assert " -c " not in line, "settings and environment say how many jobs at once"
 
 
 def test_without_a_worker_scale_says_how_to_start_one(app: Celery, run: Run) -> None:
