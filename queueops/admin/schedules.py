@@ -21,7 +21,13 @@ __all__: list[str] = []
 if apps.is_installed("django_celery_beat"):
     # Imported first, so that its own page is registered, and can be replaced, whatever the order of the apps.
     from django_celery_beat.admin import PeriodicTaskAdmin, PeriodicTaskForm
-    from django_celery_beat.models import PeriodicTask
+    from django_celery_beat.models import (
+        ClockedSchedule,
+        CrontabSchedule,
+        IntervalSchedule,
+        PeriodicTask,
+        SolarSchedule,
+    )
 
     from queueops.ops.schedule_entry import OPTIONS, own_options, with_own_options
     from queueops.ops.schedules import delete_rows, disable, enable, run_now, save_row
@@ -70,7 +76,31 @@ if apps.is_installed("django_celery_beat"):
                 self.add_error("headers", "Headers are a JSON object.")
             return data
 
-    class EntryAdmin(PeriodicTaskAdmin):
+    class OperatedMixin:
+        """Rows that only who may operate schedules adds, changes and deletes, each by a verb."""
+
+        def has_operate_permission(self, request: HttpRequest) -> bool:
+            return bool(request.user.has_perm(permissions.OPERATE_SCHEDULE))
+
+        def has_add_permission(self, request: HttpRequest) -> bool:
+            return self.has_operate_permission(request) and super().has_add_permission(request)  # type: ignore[misc]
+
+        def has_change_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+            return self.has_operate_permission(request) and super().has_change_permission(request, obj)  # type: ignore[misc]
+
+        def has_delete_permission(self, request: HttpRequest, obj: Any | None = None) -> bool:
+            return self.has_operate_permission(request) and super().has_delete_permission(request, obj)  # type: ignore[misc]
+
+        def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+            save_row(_actor(request), obj, form.changed_data)
+
+        def delete_model(self, request: HttpRequest, obj: Any) -> None:
+            delete_rows(_actor(request), [obj])
+
+        def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+            delete_rows(_actor(request), list(queryset))
+
+    class EntryAdmin(OperatedMixin, PeriodicTaskAdmin):
         """Adds whose jobs an entry makes; whatever is done to entries is done by the verbs of schedules."""
 
         form = EntryForm
@@ -83,27 +113,6 @@ if apps.is_installed("django_celery_beat"):
             else (title, found)
             for title, found in PeriodicTaskAdmin.fieldsets
         )
-
-        def has_operate_permission(self, request: HttpRequest) -> bool:
-            return bool(request.user.has_perm(permissions.OPERATE_SCHEDULE))
-
-        def has_add_permission(self, request: HttpRequest) -> bool:
-            return self.has_operate_permission(request) and super().has_add_permission(request)
-
-        def has_change_permission(self, request: HttpRequest, obj: PeriodicTask | None = None) -> bool:
-            return self.has_operate_permission(request) and super().has_change_permission(request, obj)
-
-        def has_delete_permission(self, request: HttpRequest, obj: PeriodicTask | None = None) -> bool:
-            return self.has_operate_permission(request) and super().has_delete_permission(request, obj)
-
-        def save_model(self, request: HttpRequest, obj: PeriodicTask, form: Any, change: bool) -> None:
-            save_row(_actor(request), obj, form.changed_data)
-
-        def delete_model(self, request: HttpRequest, obj: PeriodicTask) -> None:
-            delete_rows(_actor(request), [obj])
-
-        def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-            delete_rows(_actor(request), list(queryset))
 
         @admin.display(description="org")
         def org(self, entry: PeriodicTask) -> str:
@@ -137,3 +146,8 @@ if apps.is_installed("django_celery_beat"):
 
     admin.site.unregister(PeriodicTask)
     admin.site.register(PeriodicTask, EntryAdmin)
+    # The times that entries share: who changes one changes when each of its entries is due.
+    for _model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule):
+        _page = type(admin.site.get_model_admin(_model))
+        admin.site.unregister(_model)
+        admin.site.register(_model, type(_page.__name__, (OperatedMixin, _page), {}))

@@ -16,7 +16,7 @@ from queueops.ops.masking import mask
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["ScheduleRow", "beat", "models", "row"]
+__all__ = ["ScheduleRow", "beat", "models", "row", "target", "told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,18 @@ def row(model: Any, now: datetime, payload: bool) -> ScheduleRow:
         args=mask(_read(model.args, [])) if payload else None,
         kwargs=mask(_read(model.kwargs, {})) if payload else None,
     )
+
+
+def target(row: Any) -> str:
+    """What the audit log calls a schedule, or a time that schedules share."""
+    return f"schedule {row.name}" if isinstance(row, beat().PeriodicTask) else f"time {row}"
+
+
+def told(row: Any) -> dict[str, Any]:
+    """What the audit log keeps of a schedule; of a time, the schedules that have it."""
+    if isinstance(row, beat().PeriodicTask):
+        return {"task": row.task, "queue": row.queue or "", "enabled": row.enabled}
+    return {"schedules": list(row.periodictask_set.order_by("name").values_list("name", flat=True)[:100])}
 
 
 def _read(text: str | None, otherwise: Any) -> Any:

@@ -130,23 +130,24 @@ def save_row(actor: Actor, row: Any, changed: Sequence[str] = ()) -> None:
     """Save a row that was made or edited as a whole, and checked by its form.
 
     Args:
+        row: a schedule, or a time that schedules share.
         changed: names of the fields that differ, for the audit entry.
 
     Raises:
         PermissionDenied: the actor may not operate schedules.
     """
     actor.require(permissions.OPERATE_SCHEDULE)
-    if row.pk:
-        verb, told = "change", {"fields": sorted(changed), "enabled": row.enabled}
-    else:
-        verb, told = "add", {"task": row.task, "queue": row.queue or "", "enabled": row.enabled}
+    verb, told = ("change", {"fields": sorted(changed)}) if row.pk else ("add", {})
     with transaction.atomic():
         row.save()
-        audit.record(actor, verb, f"schedule {row.name}", told, 1)
+        audit.record(actor, verb, schedule_rows.target(row), {**schedule_rows.told(row), **told}, 1)
 
 
 def delete_rows(actor: Actor, rows: Iterable[Any]) -> None:
-    """Delete these rows. Jobs that were sent run on.
+    """Delete these rows; with a time also the schedules that have it. Jobs that were sent run on.
+
+    Args:
+        rows: schedules, or times that schedules share.
 
     Raises:
         PermissionDenied: the actor may not operate schedules.
@@ -154,7 +155,7 @@ def delete_rows(actor: Actor, rows: Iterable[Any]) -> None:
     actor.require(permissions.OPERATE_SCHEDULE)
     with transaction.atomic():
         for row in rows:
-            audit.record(actor, "delete", f"schedule {row.name}", {"task": row.task}, 1)
+            audit.record(actor, "delete", schedule_rows.target(row), schedule_rows.told(row), 1)
             row.delete()
 
 

@@ -113,3 +113,30 @@ def test_an_entry_that_cannot_be_sent_is_told_and_breaks_no_page(app: Celery, cl
     told = client.post(LIST, {"action": "run_tasks", "_selected_action": [row.pk]}, follow=True)
     assert "It stopped there" in told.content.decode()
     row.delete()
+
+
+def test_a_time_that_entries_share_is_changed_and_deleted_with_permission_and_audit(
+    app: Celery, login: Login
+) -> None:
+    from django.contrib.auth.models import Permission, User
+
+    PeriodicTask.objects.all().delete()
+    every = IntervalSchedule.objects.create(every=2, period="hours")
+    PeriodicTask.objects.create(name="nightly", task="shop.note", interval=every)
+    path = f"/admin/django_celery_beat/intervalschedule/{every.pk}"
+    inline = {f"periodictask_set-{name}_FORMS": 0 for name in ("TOTAL", "INITIAL")}
+    changes = Permission.objects.filter(content_type__app_label="django_celery_beat")
+    for codenames, status in (((), 403), (("operate_schedule",), 302)):
+        person = login(*codenames)
+        User.objects.get(username=f"maria-{len(codenames)}").user_permissions.add(*changes)
+        for word, body in (
+            ("change", {"every": 3, "period": "hours", **inline}),
+            ("delete", {"post": "yes"}),
+        ):
+            assert person.post(f"{path}/{word}/", body).status_code == status
+    said = list(AuditEntry.objects.order_by("pk").values_list("verb", "target", "parameters"))
+    assert said == [
+        ("change", "time every 3 hours", {"schedules": ["nightly"], "fields": ["every"]}),
+        ("delete", "time every 3 hours", {"schedules": ["nightly"]}),
+    ]
+    assert not PeriodicTask.objects.exists()
