@@ -16,6 +16,9 @@ from queueops.middleware.request import Request
 
 __all__ = ["collector_of"]
 
+#: A batch whose time is over looks again after so long whether its leases were confirmed.
+_DOUBT_SECONDS = 0.1
+
 
 def collector_of(task: Any, consumer: Any, batching: Batching) -> Collector:
     """Return the task's collector in this worker; the same one after a reconnect, with what it holds."""
@@ -104,6 +107,8 @@ class Collector:
             if group is None:
                 return
             left = group.since + self._batching.seconds - monotonic()
+            if group.requests[0].holder.in_doubt:
+                left = max(left, _DOUBT_SECONDS)  # others may have got the jobs while the broker was away
             if left <= 0.001:
                 requests = self._groups.pop(key).requests
         if requests:
@@ -114,7 +119,8 @@ class Collector:
     def _start(self, requests: list[Request]) -> None:
         holder = requests[0].holder
         wanted = [request for request in requests if not _is_over(request)]
-        tokens = holder.unpark([request.token for request in wanted])
+        lease_seconds = requests[0].message.channel.lease_seconds
+        tokens = holder.unpark([request.token for request in wanted], lease_seconds)
         for request in wanted:
             if request.token not in tokens:
                 # Given back, lost or cancelled while it waited.

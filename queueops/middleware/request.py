@@ -234,13 +234,16 @@ class Request(stock.Request):
         if isinstance(error, Terminated) and not (self._already_revoked or self._already_cancelled):
             # The child was killed for another job, which had just ended in it.
             error = WorkerLostError("the child was killed to stop another job")
+            exc_info = self._worker_lost_info(error)
         if isinstance(error, SystemExit | KeyboardInterrupt) and not (
             self._already_revoked or self._already_cancelled
         ):
             exc_info = self._worker_lost_info(error)
             error = _unwrapped(exc_info.exception)
-        if isinstance(error, WorkerLostError) and not self._success_was_stored():
-            if self._child_lost(error):
+        if isinstance(error, WorkerLostError):
+            if self._success_was_stored():
+                self._settle("succeeded")  # Celery's own way ends only what is acknowledged late
+            elif self._child_lost(error):
                 stock.task_ready(self)
                 return
         elif isinstance(error, Cancelled):
@@ -276,6 +279,10 @@ class Request(stock.Request):
             return True
         if isinstance(answer, RetryRefused) and answer.requeue:
             self._give_back(REQUEUE_DELAY_MS, answer, Reason.RETRY_REFUSED)
+            return True
+        if isinstance(answer, Ignore):
+            # The lease was lost before: another delivery runs or waits, and its outcome counts.
+            self._settle("retried")
             return True
         if not isinstance(answer, CeleryRetry):
             return False

@@ -17,7 +17,7 @@ import redis
 
 from queueops.engine import scripts
 from queueops.engine.store import STEP, Store
-from queueops.transport import native
+from queueops.transport import native, prefetch
 from queueops.transport.holder import Holder
 
 TICK_SECONDS = 1.0
@@ -43,6 +43,7 @@ class LeaseThread:
         self._stopping = False
         self._renew_now = True
         self._busy = native.lock()
+        self._following = native.lock()
         self._started_ms = int(time() * 1000)
         #: What a script was last refused for; whoever may log tells it.
         self.refused = ""
@@ -59,8 +60,9 @@ class LeaseThread:
         Until that is answered nothing more is handed over: the broker may have given the jobs to another
         worker, or be a replica that was promoted and never heard of the claim.
         """
-        self.holder.in_doubt = True
-        self._store, self._renew_now = store, True
+        with self._following:
+            self.holder.in_doubt = True
+            self._store, self._renew_now = store, True
         self._wake.set()
 
     def soon(self) -> None:
@@ -117,8 +119,11 @@ class LeaseThread:
                     refused("settle", self._settle)
                     refused("release", self._give_back)
                     refused("release", self._drop_buffer)
+                    self._return_ahead()
                     if self._renew_now or now >= next_renew:
-                        self._renew_now = refused("renew", self._renew)
+                        self._renew_now = False  # before it: what is asked for meanwhile is not in it
+                        if refused("renew", self._renew):
+                            self._renew_now = True
                         next_renew = now + self.heartbeat
                     if now >= next_tick:
                         refused("reap", self._store.reap)
@@ -178,10 +183,17 @@ class LeaseThread:
         if self.holder.rests and (tokens := self.holder.drop_buffer()):
             self._store.release(tokens)
 
-    def _renew(self) -> None:
+    def _return_ahead(self) -> None:
         holder = self.holder
+        if holder.returns_ahead and holder.buffer and holder.pace_ms > prefetch.LONG_MS:
+            # Long runs have taken all slots since: other workers may be free.
+            holder.return_ahead()
+            self._wake.set()
+
+    def _renew(self) -> None:
+        holder, store, sent = self.holder, self._store, monotonic()
         answered = holder.answered()
-        renewal = self._store.renew(
+        renewal = store.renew(
             holder.name, holder.running(), answered=answered, registration=self._registration()
         )
         if renewal.lost:
@@ -190,7 +202,9 @@ class LeaseThread:
             holder.cancelled(renewal.cancelled)
         if renewal.spared:
             holder.cancelled(renewal.spared, stop=False)
-        holder.trust()
+        with self._following:
+            if store is self._store:  # what the broker of before has said settles no doubt about this one
+                holder.trust(sent)
 
     def _registration(self) -> dict[str, Any] | None:
         holder = self.holder

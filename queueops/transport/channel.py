@@ -125,6 +125,7 @@ class Channel(PublishingChannel):
         super().basic_qos(prefetch_size, prefetch_count, apply_global)
         if self.serves_pool and prefetch_count:
             self.holder.slots = prefetch_count
+            self.holder.returns_ahead = self.prefetch == "auto"
 
     def _listen_for_wake(self) -> None:
         # A slot that is freed in another thread or greenlet must interrupt the poll of the consuming one.
@@ -156,7 +157,7 @@ class Channel(PublishingChannel):
         """Whether the pool needs more; with half of its spare jobs left, another end will say so."""
         holder = self.holder
         slots = holder.slots or 0
-        return holder.busy <= slots + prefetch.spare(slots, holder.mean_ms, holder.ended_total) // 2
+        return holder.busy <= slots + prefetch.spare(slots, holder.pace_ms, holder.ended_total) // 2
 
     def _woken(self) -> None:
         if self._wake is not None:
@@ -178,7 +179,7 @@ class Channel(PublishingChannel):
         free = max(0, self._free() - waiting)
         if not self.serves_pool or holder.slots is None:
             return free, 0
-        room = prefetch.ahead(self.prefetch, holder.slots, holder.mean_ms, holder.ended_total)
+        room = prefetch.ahead(self.prefetch, holder.slots, holder.pace_ms, holder.ended_total)
         held_ahead = max(0, waiting + holder.busy - holder.slots)
         ahead = max(0, room - held_ahead)
         if not free and held_ahead * 2 > room:
@@ -300,10 +301,13 @@ class Channel(PublishingChannel):
                 return 0
             room = slots = holder.slots or 1
             if not holder.exact:
-                room += prefetch.spare(slots, holder.mean_ms, holder.ended_total)
+                room += prefetch.spare(slots, holder.pace_ms, holder.ended_total)
             most = room if self.connection.cycle.in_hub else 1
         while buffer and delivered < most and (not self.serves_pool or holder.busy < room):
-            job = buffer.popleft()
+            try:
+                job = buffer.popleft()
+            except IndexError:  # the lease thread has just given it back
+                break
             if job.queue not in self.connection._callbacks:
                 holder.give_back(job.token)  # its consumer was cancelled while the claim was on its way
                 continue

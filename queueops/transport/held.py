@@ -16,6 +16,7 @@ class Held:
     __slots__ = (
         "cancelled",
         "claimed",
+        "ended",
         "handed",
         "job",
         "lost",
@@ -30,6 +31,8 @@ class Held:
         self.job = job
         self.claimed = monotonic()
         self.handed = self.lost = self.cancelled = False
+        #: Its end is known here and waits for Redis to confirm it.
+        self.ended = False
         #: Waits for others of its batch, without a slot; then so many run together in the slot of one.
         self.parked = self.slot = False
         self.share = 1

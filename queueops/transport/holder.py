@@ -10,6 +10,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -66,6 +67,11 @@ class Holder:
         self._changed: list[Callable[[bool], None]] = []
         #: The connection was lost since the last renewal: what was claimed ahead may be another's by now.
         self.in_doubt = False
+        #: Monotonic time at which the last renewal was sent that was answered.
+        self.renewed = 0.0
+        #: Whether what was claimed ahead goes back when no slot gets free: not where a number was asked for.
+        self.returns_ahead = False
+        self._moved = monotonic()
 
     # Claims
 
@@ -105,6 +111,13 @@ class Holder:
         """Jobs that Celery has and that have not ended."""
         return self._busy
 
+    @property
+    def pace_ms(self) -> float:
+        """Mean run time; while all slots are busy at least how long ago one of them got free."""
+        if self.slots is None or self._busy < self.slots:
+            return self.mean_ms
+        return max(self.mean_ms, (monotonic() - self._moved) * 1000)
+
     def hand(self, token: str, lease_seconds: float) -> bool:
         """Note that a job goes to the pool now; False when it must not: the lease is lost or too old to be
         trusted.
@@ -113,13 +126,22 @@ class Holder:
             held = self._held.get(token)
             if held is None or held.handed or held.cancelled:
                 return False
-            if monotonic() - held.claimed >= lease_seconds:
-                # The process stood still between the claim and now: another worker may have the job.
-                del self._held[token]
-                return False
-            held.handed = held.slot = True
-            self._busy += 1
-            return True
+            if self._is_fresh(held, lease_seconds):
+                held.handed = held.slot = True
+                self._busy += 1
+                self._moved = monotonic()
+                return True
+            self._return(token)
+        self._announce(True)
+        return False
+
+    def _is_fresh(self, held: Held, lease_seconds: float) -> bool:
+        # Else the process stood still or was cut off since: another worker may have the job.
+        return monotonic() - max(held.claimed, self.renewed) < lease_seconds
+
+    def _return(self, token: str) -> None:
+        del self._held[token]
+        self._given_back.append((token, 0, False, {}))
 
     def park(self, token: str) -> bool:
         """Note that a job that was handed over waits for others of its batch: its slot is free again."""
@@ -133,19 +155,26 @@ class Holder:
             self._busy -= 1
             return True
 
-    def unpark(self, tokens: Iterable[str]) -> set[str]:
+    def unpark(self, tokens: Iterable[str], lease_seconds: float) -> set[str]:
         """Note that these jobs go to the pool together, in one slot; returns those that may: they are neither
-        lost, nor cancelled, nor given back.
+        lost, nor cancelled, nor given back, and their leases can be trusted.
         """
         with self._lock:
             waited = {token: held for token in tokens if (held := self._held.get(token)) and held.parked}
+            self.parked -= len(waited)
+            stale = [token for token, held in waited.items() if not self._is_fresh(held, lease_seconds)]
+            for token in stale:
+                del waited[token]
+                self._return(token)
             for held in waited.values():
                 held.parked, held.handed, held.share = False, True, len(waited)
-            self.parked -= len(waited)
             if waited:
                 next(iter(waited.values())).slot = True
                 self._busy += 1
-            return set(waited)
+                self._moved = monotonic()
+        if stale:
+            self._announce(True)
+        return set(waited)
 
     def _unparked(self, held: Held) -> None:
         if held.parked:
@@ -200,16 +229,18 @@ class Holder:
     def _ended(self, held: Held | None) -> None:
         if held is None:
             return
+        held.ended = True
         self._unparked(held)
         if held.handed:
             self._busy -= held.slot
+            self._moved = monotonic()
             held.handed = held.slot = False
             self.ended_total += 1
 
     def give_back_queue(self, queue: str) -> None:
         """Give back what was claimed ahead from ``queue``, which this process consumes no longer."""
         with self._lock:
-            jobs = [job for job in self.buffer if job.queue == queue]
+            jobs = [job for job in list(self.buffer) if job.queue == queue]
             for job in jobs:
                 self.buffer.remove(job)
                 self._given_back.append((job.token, 0, False, {}))
@@ -263,8 +294,12 @@ class Holder:
                 if held is not None and not held.handed:
                     del self._held[token]
 
-    def trust(self) -> None:
-        """Redis has answered a renewal: what it did not call lost is this process's."""
+    def trust(self, sent: float) -> None:
+        """Redis has answered a renewal: what it did not call lost is this process's.
+
+        ``sent``: monotonic time at which the renewal was sent.
+        """
+        self.renewed = sent
         if self.in_doubt:
             self.in_doubt = False
             self._announce(False)
@@ -276,7 +311,8 @@ class Holder:
         with self._lock:
             for token in tokens:
                 held = self._held.get(token)
-                if held is not None and not held.lost:
+                # Of one that has ended the settle tells: it may be on its way, and no lease was lost.
+                if held is not None and not held.lost and not held.ended:
                     held.lost = True
                     self.lost_total += 1
                     if not held.handed:
@@ -324,7 +360,7 @@ class Holder:
         released.
         """
         with self._lock:
-            tokens = [job.token for job in self.buffer]
+            tokens = [job.token for job in list(self.buffer)]
             if self.parked:
                 tokens += [token for token, held in self._held.items() if held.parked]
                 self.parked = 0
@@ -332,6 +368,15 @@ class Holder:
             for token in tokens:
                 self._held.pop(token, None)
             return tokens
+
+    def return_ahead(self) -> None:
+        """Give back what was claimed ahead."""
+        with self._lock, suppress(IndexError):
+            while True:
+                # One by one: the consuming thread takes from the other end meanwhile.
+                token = self.buffer.pop().token
+                if token in self._held:
+                    self._return(token)
 
     @property
     def has_settles(self) -> bool:

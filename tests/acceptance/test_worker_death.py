@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+
+import pytest
 
 from tests.support.polling import eventually, stays
 from tests.support.stack import LEASE_SECONDS, Stack
@@ -122,3 +125,21 @@ def test_a_child_that_dies_after_it_has_published_its_retry_doubles_nothing(stac
     stays(lambda: stack.ledger.starts("job") == 2, during=LEASE_SECONDS + 1)
     assert not stack.dead()
     worker.stop()
+
+
+@pytest.mark.parametrize("task", ["succeed_and_die", "succeed_once_and_die"])
+def test_a_process_that_dies_after_its_result_is_stored_leaves_no_slot_behind(
+    stack: Stack, task: str
+) -> None:
+    results = {"result_backend": f"redis://127.0.0.1:{stack.broker.port}/9"}
+    stack.worker(pool="prefork", concurrency=1, env={"LEDGER_CONF": json.dumps(results)})
+    jobs = [f"job-{n}" for n in range(3)]
+    for job in jobs:
+        stack.enqueue(task, job)
+    stack.enqueue("run", "after")
+    stack.wait_ended(*jobs, "after", within=30)
+    stack.wait_empty(within=10)
+    stack.ledger.assert_each_ran_once([*jobs, "after"])
+    assert not stack.dead()
+    totals = stack.snapshot().totals
+    assert (totals["succeeded"], totals["lost"]) == (4, 0)

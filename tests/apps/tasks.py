@@ -150,6 +150,34 @@ def kill_process(self: Task, job: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class DiesAfterSuccess(Task):
+    """Its process dies when the result is stored and nobody has been told."""
+
+    def on_success(self, retval: object, task_id: str, args: object, kwargs: object) -> None:
+        """Called by Celery in the child, after SUCCESS is stored."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(bind=True, base=DiesAfterSuccess, name="ledger.succeed_and_die", ignore_result=False)
+def succeed_and_die(self: Task, job: str) -> None:
+    """End well, and die before the worker hears of it."""
+    with recorded(self, job):
+        pass
+
+
+@shared_task(
+    bind=True,
+    base=DiesAfterSuccess,
+    name="ledger.succeed_once_and_die",
+    ignore_result=False,
+    acks_late=False,
+)
+def succeed_once_and_die(self: Task, job: str) -> None:
+    """The same, and it must not run twice."""
+    with recorded(self, job):
+        pass
+
+
 @shared_task(bind=True, name="ledger.retry_and_die")
 def retry_and_die(self: Task, job: str) -> None:
     """Ask for a retry, and die at the moment it is published; the retry ends well."""

@@ -44,6 +44,24 @@ def test_a_cap_holds_over_orgs_and_queues_and_leaves_the_rest_alone(world: World
     check(world)
 
 
+def test_a_limit_outlives_the_idle_time_before_it(world: World) -> None:
+    world.enqueue("acme", resource="mail")
+    world.settle(world.one())
+    hash_key = world.store.key("resource", resource="mail")
+    assert world.client.pttl(hash_key) > 0, "without settings and idle it will be forgotten"
+
+    limit(world, CAPPED)
+
+    assert world.client.pttl(hash_key) == -1
+    limit(world, None)
+    world.enqueue("acme", resource="mail")
+    world.settle(world.one())
+    assert world.client.pttl(hash_key) > 0
+    world.client.hset(hash_key, "=", "")  # as a publisher of before has left it, with the end of its life set
+    limit(world, CAPPED)
+    assert world.client.pttl(hash_key) == -1
+
+
 def test_a_cap_is_used_to_the_full_and_never_exceeded(world: World) -> None:
     limit(world, replace(CAPPED, max_in_flight=3))
     for org in ("a", "b", "c", "d"):

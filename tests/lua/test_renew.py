@@ -41,6 +41,20 @@ def test_a_claim_whose_answer_was_lost_is_given_back_and_costs_no_delivery(world
     assert world.org().in_flight == 2
 
 
+def test_many_unknown_leases_are_given_back_over_several_renewals(world: World) -> None:
+    world.enqueue("acme", number=1100)
+    for number in range(1, 12):
+        assert len(world.store.claim([QUEUE], 100, 0, "w1", number, now_ms=world.now).jobs) == 100
+
+    left = []
+    for _ in range(4):
+        world.renew("w1", {}, answered=11)
+        left.append(world.queue().leased)
+
+    assert left == [600, 100, 0, 0]
+    assert len(world.take(100, holder="w2")) == 100
+
+
 def test_a_claim_still_on_its_way_is_left_alone(world: World) -> None:
     world.enqueue("acme")
     job = world.store.claim([QUEUE], 1, 0, "w1", 8, now_ms=world.now).jobs[0]

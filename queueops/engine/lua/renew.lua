@@ -14,6 +14,7 @@
 --- @include "lib/cancelled"
 
 local READ_AT_ONCE = 500
+local GIVEN_BACK_AT_ONCE = 500
 
 now.set(ARGV[1])
 local holder, lease_ms, answered, registration = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
@@ -52,9 +53,12 @@ for i = 6, #ARGV, 2 do
     lost[#lost + 1] = token
   end
 end
+local given_back = 0
 for _, token in ipairs(redis.call('HKEYS', key.held(holder))) do
+  if given_back == GIVEN_BACK_AT_ONCE then break end -- the next renewal goes on
   if not known[token] and tonumber(token:match('/(%d+)/%d+$')) <= answered then
     leases.give_back(token, leases.find(token), false, 0, '')
+    given_back = given_back + 1
   end
 end
 if registration ~= '' then workers.register(holder, registration) end

@@ -15,7 +15,10 @@ now.drainable()
 for i = 2, #ARGV, 2 do
   local name, settings = ARGV[i], ARGV[i + 1]
   local hash = key.resource(name)
-  if settings ~= '' then redis.call('SADD', key.resources(), name) end -- also when a list of names has dropped it
+  if settings ~= '' then
+    redis.call('SADD', key.resources(), name) -- also when a list of names has dropped it
+    redis.call('PERSIST', hash) -- while it had no settings and stood idle it was about to be forgotten
+  end
   if (redis.call('HGET', hash, '=') or '') ~= settings then
     changed = changed + 1
     if settings == '' then
