@@ -49,7 +49,7 @@ class OrgClosing(InQueue, Closing):
 
 
 class Reset(InQueue):
-    """Which rows of the org go: of one queue, or (null) all of them, those for all queues too."""
+    """Which rows of the org go, its pauses too: of one queue, or (null) all, those for all queues too."""
 
 
 class Throttle(Body):
