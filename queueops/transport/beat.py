@@ -103,7 +103,7 @@ class LeaseThread:
                 return
             except (redis.RedisError, OSError):
                 self._store.client.connection_pool.disconnect()
-                if not self.holder.pending or monotonic() >= deadline:
+                if not self.holder.outbox.waits or monotonic() >= deadline:
                     return  # the lease expires by itself
                 self._wake.wait(RETRY_SECONDS)
 
@@ -158,23 +158,23 @@ class LeaseThread:
 
     def _settle(self) -> None:
         holder = self.holder
-        while items := holder.take_settles(STEP):
+        while items := holder.outbox.take_settles(STEP):
             try:
                 words = self._store.settle(items)
             except BaseException:
-                holder.unsent(items)
+                holder.outbox.unsent(items)
                 raise
             holder.confirm(items, words)
 
     def _give_back(self) -> None:
         holder = self.holder
-        returned = holder.take_given_back()
+        returned = holder.outbox.take_given_back()
         while returned:
             token, delay_ms, lost, detail = returned[0]
             try:
                 self._store.release([token], delay_ms=delay_ms, lost=lost, detail=detail)
             except BaseException:
-                holder.unreleased(returned)
+                holder.outbox.unreleased(returned)
                 raise
             holder.forget([token])
             returned.pop(0)

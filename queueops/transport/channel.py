@@ -145,7 +145,7 @@ class Channel(PublishingChannel):
         elif (
             urgent
             and self.serves_pool
-            and (self.holder.has_given_back or self.holder.free <= len(self._buffer))
+            and (self.holder.outbox.has_given_back or self.holder.free <= len(self._buffer))
         ):
             self.connection.flush_soon(
                 self
@@ -231,7 +231,7 @@ class Channel(PublishingChannel):
         self._in_poll, self._brpop_sent_at = connection, stock.monotonic()
         # A job may have ended while the last claim was on its way: behind the bell its settle, and with it
         # the slot of a capped org, would wait up to a second.
-        if consumption.rest is not None and not self.holder.has_settles:
+        if consumption.rest is not None and not self.holder.outbox.has_settles:
             consumption.send_bell(connection, [queue for queue in queues if not is_reply(queue)])
         else:
             served, forget = self._served()

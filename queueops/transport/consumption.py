@@ -64,7 +64,7 @@ class Consumption:
         store, holder = self.store, self.holder
         self.rest = None
         number = holder.open_claim()
-        settles = holder.take_settles(STEP)
+        settles = holder.outbox.take_settles(STEP)
         self.pending = Exchange(number=number, free=free, settles=settles)
         commands: list[tuple[Any, ...]] = []
         if settles:
@@ -97,7 +97,7 @@ class Consumption:
             try:
                 words = replies.words(read_reply())
             except NoScriptError:
-                self.holder.unsent(exchange.settles)
+                self.holder.outbox.unsent(exchange.settles)
             else:
                 self.holder.confirm(exchange.settles, words)
             exchange.settles = []
@@ -123,5 +123,5 @@ class Consumption:
         exchange, self.pending = self.pending, None
         self.rest = None
         if exchange is not None and not exchange.bell:
-            self.holder.unsent(exchange.settles)
+            self.holder.outbox.unsent(exchange.settles)
             self.holder.close_claim(exchange.number)

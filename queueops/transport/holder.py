@@ -18,6 +18,7 @@ from uuid import uuid4
 from queueops.engine.types import Leased, Settlement
 from queueops.transport import native
 from queueops.transport.held import Held
+from queueops.transport.outbox import GivenBack, Outbox
 
 #: Weight of the newest run in the process's mean run time.
 MEAN_STEP = 0.05
@@ -58,8 +59,7 @@ class Holder:
         self.lost_total = 0
         self._held: dict[str, Held] = {}
         self._busy = 0
-        self._outbox: deque[Settlement] = deque()
-        self._given_back: deque[tuple[str, int, bool, dict[str, Any]]] = deque()
+        self.outbox = Outbox()
         self._cancelled: deque[str] = deque()
         self._number = 0
         self._open: set[int] = set()
@@ -141,7 +141,7 @@ class Holder:
 
     def _return(self, token: str) -> None:
         del self._held[token]
-        self._given_back.append((token, 0, False, {}))
+        self.outbox.give_back(GivenBack(token))
 
     def park(self, token: str) -> bool:
         """Note that a job that was handed over waits for others of its batch: its slot is free again."""
@@ -204,7 +204,7 @@ class Holder:
             held = self._held.get(token)
             if run_ms is None:
                 run_ms = held.ran_ms(monotonic()) if held else 0.0
-            self._outbox.append(Settlement(token, outcome, run_ms, detail, counts_as_failure))
+            self.outbox.settle(Settlement(token, outcome, run_ms, detail, counts_as_failure))
             self.mean_ms += (run_ms - self.mean_ms) * (MEAN_STEP if self.ended_total else 1)
             self._ended(held)
         # The slot of a limited org or resource is free for others when Redis knows of the end, not before.
@@ -222,7 +222,7 @@ class Holder:
         """End a lease without an outcome: the job waits again; ``lost``: this delivery counts."""
         with self._lock:
             held = self._held.get(token)
-            self._given_back.append((token, delay_ms, lost, detail or {}))
+            self.outbox.give_back(GivenBack(token, delay_ms, lost, detail))
             self._ended(held)
         self._announce(True)
 
@@ -243,14 +243,9 @@ class Holder:
             jobs = [job for job in list(self.buffer) if job.queue == queue]
             for job in jobs:
                 self.buffer.remove(job)
-                self._given_back.append((job.token, 0, False, {}))
+                self.outbox.give_back(GivenBack(job.token))
         if jobs:
             self._announce(True)
-
-    def take_settles(self, limit: int) -> list[Settlement]:
-        """Take settles to be sent; each comes back by :meth:`confirm` or :meth:`unsent`."""
-        with self._lock:
-            return [self._outbox.popleft() for _ in range(min(limit, len(self._outbox)))]
 
     def confirm(self, items: Iterable[Settlement], words: Iterable[str]) -> None:
         """Redis answered: the leases are gone."""
@@ -268,23 +263,6 @@ class Holder:
 
         for tell, word in told:
             tell(word)
-
-    def unsent(self, items: list[Settlement]) -> None:
-        """No answer was read: the settles wait again, in their order."""
-        with self._lock:
-            self._outbox.extendleft(reversed(items))
-
-    def take_given_back(self) -> list[tuple[str, int, bool, dict[str, Any]]]:
-        """Take what is to be released."""
-        with self._lock:
-            items = list(self._given_back)
-            self._given_back.clear()
-            return items
-
-    def unreleased(self, items: list[tuple[str, int, bool, dict[str, Any]]]) -> None:
-        """The release was not answered: try again later."""
-        with self._lock:
-            self._given_back.extendleft(reversed(items))
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Drop leases that were released."""
@@ -332,7 +310,7 @@ class Holder:
                         self._cancelled.append(token)
                     else:
                         self._unparked(held)
-                        self._outbox.append(Settlement(token, "cancelled"))
+                        self.outbox.settle(Settlement(token, "cancelled"))
         self._announce(False)
 
     def take_cancelled(self) -> list[str]:
@@ -377,21 +355,6 @@ class Holder:
                 token = self.buffer.pop().token
                 if token in self._held:
                     self._return(token)
-
-    @property
-    def has_settles(self) -> bool:
-        """Whether a claim could take settles along."""
-        return bool(self._outbox)
-
-    @property
-    def has_given_back(self) -> bool:
-        """Whether a job waits to be released, which no claim does."""
-        return bool(self._given_back)
-
-    @property
-    def pending(self) -> bool:
-        """Whether anything waits to be sent."""
-        return bool(self._outbox or self._given_back)
 
     def running(self) -> dict[str, float]:
         """Return ms run so far, by token, of every lease: what a renewal tells Redis."""

@@ -55,7 +55,7 @@ def _leased(number: int) -> Leased:
 
 
 def returned(holder: Holder) -> list[str]:
-    return [token for token, *_ in holder.take_given_back()]
+    return [token for token, *_ in holder.outbox.take_given_back()]
 
 
 def test_a_lease_is_trusted_as_long_after_a_renewal_as_after_its_claim(holder: Holder, clock: Clock) -> None:
@@ -91,7 +91,7 @@ def test_an_end_that_the_broker_knew_first_is_no_lost_lease(holder: Holder) -> N
         holder.hand(token, LEASE)
         holder.then(token, told.append)
     holder.settle(ended, "succeeded", 1.0)
-    [settle] = holder.take_settles(10)
+    [settle] = holder.outbox.take_settles(10)
     # The settle was applied, its answer is not read yet, and a renewal that named the lease is answered.
     holder.lost([ended, gone])
     assert holder.lost_total == 1
