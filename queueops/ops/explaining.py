@@ -175,7 +175,10 @@ def _lines(told: Explanation) -> list[str]:
             lines.append(f"Open: {gate.name} of its {gate.subject}{use}.")
     lines += [f"Waits for {parent}, which is {state}." for parent, state in told.blocked_on.items()]
     slots = sum(worker.slots for worker in told.workers)
-    lines.append(f"{len(told.workers)} workers with {slots} slots serve {told.queue}.")
+    if len(told.workers) == 1:
+        lines.append(f"1 worker with {slots} slot{'s' * (slots != 1)} serves {told.queue}.")
+    else:
+        lines.append(f"{len(told.workers)} workers with {slots} slots serve {told.queue}.")
     if told.overdue_seconds:
         lines.append(f"Its deadline passed {span(told.overdue_seconds)} ago.")
     if told.state in ("ready", "scheduled", "blocked"):

@@ -150,12 +150,20 @@ def _job(
     return NewJob(task_id, task_id, task, org, message, resource=resource, due_ms=due_ms, first_ms=at)
 
 
+def beat() -> None:
+    """Let the workers renew, as living ones do every few seconds."""
+    with broker.store() as store:
+        now = store.now_ms()
+        for number, (name, queues, slots, _) in enumerate(WORKERS):
+            registration = _registration(name, queues, slots, number, now)
+            store.renew(f"{name}:{4100 + number}", {}, answered=0, registration=registration)
+
+
 def _workers(store: Store, chance: random.Random) -> None:
+    beat()
     now = store.now_ms()
-    for number, (name, queues, slots, busy) in enumerate(WORKERS):
-        holder = f"{name}:{4100 + number}"
-        store.renew(holder, {}, answered=0, registration=_registration(name, queues, slots, number, now))
-        _hold(store, holder, queues, busy, now - chance.randrange(1_000, 9_000), number=2)
+    for number, (name, queues, _, busy) in enumerate(WORKERS):
+        _hold(store, f"{name}:{4100 + number}", queues, busy, now - chance.randrange(1_000, 9_000), number=2)
 
 
 def _stuck(store: Store, chance: random.Random) -> None:

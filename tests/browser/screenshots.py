@@ -94,6 +94,7 @@ def _watch(driver: WebDriver, chance: random.Random) -> None:
     """
 
     def seen(driver: WebDriver) -> bool:
+        live_scene.beat()
         live_scene.go_on(chance)
         return bool(driver.execute_script(points))
 
@@ -101,6 +102,7 @@ def _watch(driver: WebDriver, chance: random.Random) -> None:
 
 
 def _take(driver: WebDriver, url: str, file: Path, look: Look, chance: random.Random) -> None:
+    live_scene.beat()
     driver.get(url)
     if driver.find_elements(By.CSS_SELECTOR, "[data-chart=depth]"):
         _watch(driver, chance)

@@ -153,7 +153,7 @@ def test_a_job_that_waits_for_its_turn(app: Celery, store: Store) -> None:
     assert (told.place, told.lane_size, told.ring_place, told.ring_size) == (3, 4, 0, 2)
     assert (told.priority, told.effective_priority, len(told.workers)) == (5, 5, 1)
     assert "Place 4 of 4 in the lane of acme." in told.lines
-    assert "1 workers with 8 slots serve standard." in told.lines
+    assert "1 worker with 8 slots serves standard." in told.lines
     assert told.lines[-1].startswith("Start: about 0.")
     assert "3 jobs before it in its lane, its org gets 1/2 of 8 slots" in told.estimate.basis
 
