@@ -15,23 +15,23 @@ from tests.support.stack import Stack
 def test_the_last_of_many_jobs_starts_about_when_it_was_said(stack: Stack, limited: bool) -> None:
     stack.worker(pool="threads", concurrency=4)
     for n in range(30):
-        stack.enqueue("run", f"before-{n}", 0.05, org="acme")
+        stack.enqueue("run", f"before-{n}", 0.2, org="acme")
     stack.wait_ended(*(f"before-{n}" for n in range(30)))
     stack.wait_empty()
     with stack.store() as store:
         store.pause("standard")
-        for n in range(160):
-            last = stack.enqueue("run", f"job-{n}", 0.05, org="acme")
-            stack.enqueue("run", f"other-{n}", 0.05, org="beta")
+        for n in range(40):
+            last = stack.enqueue("run", f"job-{n}", 0.2, org="acme")
+            stack.enqueue("run", f"other-{n}", 0.2, org="beta")
         if limited:
-            store.set_limits("standard", {"acme": Limits(rpm=1200, burst=1)})
+            store.set_limits("standard", {"acme": Limits(rpm=300, burst=1)})
         store.resume("standard")
         job = store.job(last.id)
         assert job is not None
         told, asked = estimate(job), time.time()
     assert told.seconds is not None
-    stack.wait_ended("job-159", within=60)
-    [started] = stack.ledger.of("job-159")
+    stack.wait_ended("job-39", within=60)
+    [started] = stack.ledger.of("job-39")
     really = started.at - asked
-    assert told.seconds == pytest.approx(really, rel=0.5, abs=0.5), told.basis
-    assert ("its org starts 1,200 a minute" in told.basis) == limited
+    assert told.seconds / 3 < really < told.seconds * 3, told.basis
+    assert ("its org starts 300 a minute" in told.basis) == limited

@@ -29,4 +29,4 @@ def test_a_rate_over_three_workers_is_kept_and_used_up(stack: Stack) -> None:
     for first, last in zip(at, at[PER_SECOND + BURST + 2 :], strict=False):
         assert last - first > 0.95, "more than the rate and its burst in one second"
     ideal = (JOBS - BURST) / PER_SECOND
-    assert ideal * 0.98 < at[-1] - at[0] < ideal * 1.15
+    assert ideal * 0.9 < at[-1] - at[0] < ideal * 1.5

@@ -76,9 +76,10 @@ def test_a_tasks_rate_limit_holds_for_all_workers_together(stack: Stack) -> None
         publisher.tasks["ledger.run"].apply_async((job,), queue="standard")
     stack.wait_ended(*jobs)
     begun = starts(stack, "rated")
-    # Five a second, one at once: each two are 200 ms apart where they are claimed; the start may come later.
-    assert begun[-1] - begun[0] > 11 * 0.2 - 0.15
-    assert most_within(begun, 1.0) <= 6
+    # Five a second, one at once: each two are 200 ms apart where they are claimed; the start may come later,
+    # the first in a pool most of all. Were it five a second for each worker, they would take half as long.
+    assert begun[-1] - begun[0] > 1.5
+    assert most_within(begun, 1.0) <= 8
     assert len({entry.worker for entry in stack.ledger.entries()}) == 2
 
 
@@ -130,21 +131,21 @@ def test_a_breaker_opens_holds_tries_and_closes_and_others_go_on(stack: Stack) -
 
 
 def test_while_it_is_open_nothing_of_it_runs(stack: Stack) -> None:
-    limit(stack, "mail", breaker=Breaker(min_calls=3, open_seconds=4, probes=1))
+    limit(stack, "mail", breaker=Breaker(min_calls=3, open_seconds=10, probes=1))
     stack.worker(pool="threads", concurrency=4)
     stack.ledger.break_down("mail")
     for n in range(12):
         stack.enqueue("use", f"mail-{n}", "mail", resource="mail")
     eventually(lambda: look(stack, "mail").breaker == "open", within=10)
     # What ran when it opened has ended within a moment.
-    eventually(lambda: look(stack, "mail").in_flight == 0, within=2)
+    eventually(lambda: look(stack, "mail").in_flight == 0, within=5)
     before = len(starts(stack, "mail"))
     stays(lambda: len(starts(stack, "mail")) == before, during=2, what="no job of it starts")
     held = look(stack, "mail")
     assert held.waiting["standard"] + stack.snapshot().scheduled == 12
     stack.ledger.mend("mail")
     # One probe, and only when that has succeeded the others.
-    eventually(lambda: len(starts(stack, "mail")) > before, within=8, what="a probe")
+    eventually(lambda: len(starts(stack, "mail")) > before, within=20, what="a probe")
     stack.wait_empty(within=20)
     later = starts(stack, "mail")[before:]
     assert len(later) == 12
@@ -155,7 +156,7 @@ def test_while_it_is_open_nothing_of_it_runs(stack: Stack) -> None:
 def test_panic_by_hand_holds_a_resource_and_ends_by_itself(stack: Stack) -> None:
     stack.worker(pool="threads", concurrency=4)
     with stack.store() as store:
-        until_ms = store.now_ms() + 2500
+        until_ms = store.now_ms() + 8000
         store.panic("mail", until_ms=until_ms, by="maria", reason="they block us")
     jobs = [f"mail-{n}" for n in range(8)]
     for job in jobs:
@@ -169,7 +170,7 @@ def test_panic_by_hand_holds_a_resource_and_ends_by_itself(stack: Stack) -> None
         "maria",
         {"standard": 8},
     )
-    stack.wait_ended(*jobs, within=15)
+    stack.wait_ended(*jobs, within=25)
     assert min(starts(stack, "mail")) >= until_ms / 1000 - 0.05
     stack.ledger.assert_each_ran_once([*jobs, "other"])
     eventually(lambda: look(stack, "mail").breaker == "closed", within=3)

@@ -67,9 +67,12 @@ def test_a_job_is_one_trace_from_its_publisher_to_its_last_run(stack: Stack, poo
         settings=POLICY,
     )
     job = publish(stack, env)
-    found = eventually(
-        lambda: [one for one in spans(path) if len(spans(path)) == 5], within=30, what="all spans"
-    )
+
+    def all_spans() -> list[dict[str, Any]]:
+        seen = spans(path)
+        return seen if len(seen) == 5 else []
+
+    found = eventually(all_spans, within=30, what="all spans")
     by_name: dict[str, list[dict[str, Any]]] = {}
     for span in sorted(found, key=lambda one: one["start_time"]):
         by_name.setdefault(span["name"], []).append(span)
