@@ -75,7 +75,7 @@ def test_what_a_person_sets_holds_until_its_end(stack: Stack) -> None:
     eventually(lambda: sizes(stack) == [5, 4], within=20, what="nine, beyond the bounds and without backlog")
     put(stack, 4)
     eventually(lambda: sizes(stack) == [2, 2], within=20, what="the later setting")
-    put(stack, 8, seconds=7)
+    put(stack, 8, seconds=15)
     eventually(lambda: sizes(stack) == [4, 4], within=20)
     # The rule wants less than the worker with an autoscaler had before; the other one has its own number.
     eventually(lambda: sizes(stack) == [2, 1], within=40, what="what they had before")

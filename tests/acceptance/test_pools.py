@@ -55,7 +55,7 @@ def test_a_job_longer_than_its_lease_runs_once_in_every_pool(stack: Stack, ledge
             own.start_worker(pool=pool, concurrency=1)
             own.start_worker(pool="solo", concurrency=1, queues=["bulk"])
         for own in stacks:
-            own.wait_ended("long", within=40)
+            own.wait_ended("long", within=90)
             own.wait_empty()
             own.ledger.assert_each_ran_once(["long"])
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.support.factories import new_job
@@ -20,10 +22,13 @@ def test_queues_share_a_busy_worker_by_their_weights(stack: Stack, pool: str, co
             store.pause(queue)
             store.enqueue(queue, [new_job(args=(f"{queue}-{n}", 0.003), queue=queue) for n in range(number)])
     settings = {"QUEUES": {queue: {"weight": weight} for queue, weight in WEIGHTS.items()}, "PREFETCH": 0}
-    stack.worker(pool=pool, concurrency=concurrency, queues=list(WEIGHTS), settings=settings)
+    worker = stack.worker(pool=pool, concurrency=concurrency, queues=list(WEIGHTS), settings=settings)
+    # It stands still meanwhile, far shorter than a lease: all queues have work when it looks again.
+    worker.send_all(signal.SIGSTOP)
     with stack.store() as store:
         for queue in WEIGHTS:
             store.resume(queue)
+    worker.send_all(signal.SIGCONT)
     stack.wait_ended(*(f"{queue}-{n}" for queue, number in JOBS.items() for n in range(number)), within=60)
 
     starts = [entry.job.rpartition("-")[0] for entry in stack.ledger.entries() if entry.event == "start"]

@@ -24,9 +24,10 @@ def test_workers_answer_ping_and_stats_while_they_work(stack: Stack, pool: str) 
     worker = stack.worker(pool=pool, concurrency=2)
     stack.enqueue("hold", "job", "door")
     stack.wait_started("job")
-    inspect = stack.app.control.inspect(timeout=3, limit=1)
+    ping = stack.app.control.inspect(timeout=1, limit=1).ping
     # A gevent worker begins to listen a moment after it says that it is ready, as with stock Celery.
-    eventually(lambda: inspect.ping() == {worker.hostname: {"ok": "pong"}}, within=10, what="a pong")
+    eventually(lambda: ping() == {worker.hostname: {"ok": "pong"}}, within=30, what="a pong")
+    inspect = stack.app.control.inspect(timeout=20, limit=1)
     stats = inspect.stats()[worker.hostname]
     assert stats["broker"]["transport"] in ("redis", "queueops")
     active = inspect.active()[worker.hostname]

@@ -19,15 +19,14 @@ POOLS = [*FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in ("geve
 
 def ask(stack: Stack, worker: Worker, command: str, **arguments: Any) -> dict[str, Any]:
     """The worker's answer."""
-
-    def answered() -> Any:
-        replies = stack.app.control.broadcast(
-            command, arguments=arguments, destination=[worker.hostname], reply=True, timeout=3
-        )
-        return replies and replies[0][worker.hostname]
-
+    here = [worker.hostname]
     # A worker is ready a moment before it has subscribed to remote control.
-    answer: dict[str, Any] = eventually(answered, within=30, what=f"an answer to {command}")
+    eventually(lambda: stack.app.control.ping(here, timeout=1), within=30, what="a pong")
+    # Once: a second one, sent because the first was answered late, would be told that it was so already.
+    replies = stack.app.control.broadcast(
+        command, arguments=arguments, destination=here, reply=True, timeout=20
+    )
+    answer: dict[str, Any] = replies[0][worker.hostname]
     return answer
 
 

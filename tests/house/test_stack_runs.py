@@ -25,6 +25,9 @@ from .support import NAMES, ROOT, environment, python
 
 pytestmark = pytest.mark.timeout(240)
 LOGIN = "admin:secret-of-the-test"
+WORKERS = {name: f"{name}@{os.uname().nodename}" for name in ("critical", "standard", "bulk")}
+#: Remote control waits a second for answers by itself; with names it ends when all of them have answered.
+PATIENT = ("--timeout", "20", "--destination")
 PROCESSES = {"broker", "web", "critical", "standard", "bulk", "beat", "flower"}
 ENQUEUE = """
 for _ in range(3):
@@ -128,7 +131,7 @@ def test_the_printed_password_opens_admin(up: Up) -> None:
 
 
 def test_every_queue_has_its_worker(up: Up) -> None:
-    served = up.celery("inspect", "active_queues", "--json")
+    served = up.celery("inspect", *PATIENT, ",".join(WORKERS.values()), "active_queues", "--json")
 
     answers = json.loads(served[served.index("{") : served.rindex("}") + 1])
     queues = {name.partition("@")[0]: {queue["name"] for queue in rows} for name, rows in answers.items()}
@@ -136,18 +139,20 @@ def test_every_queue_has_its_worker(up: Up) -> None:
 
 
 def test_flower_asks_for_its_login_and_shows_the_true_depth(up: Up) -> None:
-    bulk = f"bulk@{os.uname().nodename}"
-    up.celery("control", "--destination", bulk, "cancel_consumer", "bulk")
+    up.celery("control", *PATIENT, WORKERS["bulk"], "cancel_consumer", "bulk")
     up.python(ENQUEUE)
 
-    assert up.get("FLOWER_PORT", "/broker")[0] == 401
-    status, _, page = up.get("FLOWER_PORT", "/api/queues/length", login=LOGIN)
+    def depths() -> dict[str, int]:
+        status, _, page = up.get("FLOWER_PORT", "/api/queues/length", login=LOGIN)
+        assert status == 200, page
+        return {row["name"]: row["messages"] for row in json.loads(page)["active_queues"]}
 
-    assert status == 200, page
-    depths = {row["name"]: row["messages"] for row in json.loads(page)["active_queues"]}
-    assert depths == {"bulk": 3, "critical": 0, "standard": 0, "webhooks": 0}
+    assert up.get("FLOWER_PORT", "/broker")[0] == 401
+    # Flower knows the queues that workers have told it of when it asked last.
+    true = {"bulk": 3, "critical": 0, "standard": 0, "webhooks": 0}
+    eventually(lambda: depths() == true, within=30, what=f"the depths {true}")
     assert up.get("FLOWER_PORT", "/broker", login=LOGIN)[0] == 200
-    up.celery("control", "--destination", bulk, "add_consumer", "bulk")
+    up.celery("control", *PATIENT, WORKERS["bulk"], "add_consumer", "bulk")
 
 
 def test_a_chord_collects_its_results_in_the_database(up: Up) -> None:
