@@ -35,13 +35,22 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours beside a peer with the same number of processes and threads."""
+    """Ours beside a peer with the same number of processes and threads.
+
+    ``full``: ours with every feature of a job in use.
+    """
 
     figure: str
     ours: Side
     peer: Side
     bar: float
+    full: Side
     jobs: int = JOBS
+
+    @property
+    def full_figure(self) -> str:
+        """The name of the ratio of ``full``."""
+        return self.figure.replace("_vs_", "_everything_vs_")
 
 
 def celery(app: str, *options: str) -> Command:
@@ -54,7 +63,8 @@ def two(app: str, *options: str) -> list[Command]:
     return [celery(app, *options, "-n", f"{name}@bench") for name in ("a", "b")]
 
 
-OURS, STOCK, DRAMATIQ = "bench.apps.ours", "bench.apps.stock", "bench.apps.dramatiq_peer"
+OURS, FULL = "bench.apps.ours", "bench.apps.everything"
+STOCK, DRAMATIQ = "bench.apps.stock", "bench.apps.dramatiq_peer"
 PREFORK = ("-c", "2")
 THREADS = ("-P", "threads", "-c", "8")
 DRAMATIQ_COMMAND = [sys.executable, "-m", "dramatiq", DRAMATIQ, "-p", "2", "-t", "8"]
@@ -64,18 +74,21 @@ COMPARISONS = (
         Side("prefork_2", OURS, [celery(OURS, *PREFORK)]),
         Side("celery_prefork_2", STOCK, [celery(STOCK, *PREFORK)]),
         bar=2.2,
+        full=Side("prefork_2_everything", FULL, [celery(FULL, *PREFORK)]),
     ),
     Comparison(
         "threads_8_vs_celery",
         Side("threads_8", OURS, [celery(OURS, *THREADS)]),
         Side("celery_threads_8", STOCK, [celery(STOCK, *THREADS)]),
         bar=3,
+        full=Side("threads_8_everything", FULL, [celery(FULL, *THREADS)]),
     ),
     Comparison(
         "two_threads_8_vs_dramatiq",
         Side("two_threads_8", OURS, two(OURS, *THREADS)),
         Side("dramatiq_two_threads_8", DRAMATIQ, [DRAMATIQ_COMMAND]),
         bar=1.1,
+        full=Side("two_threads_8_everything", FULL, two(FULL, *THREADS)),
         jobs=JOBS_OF_TWO,
     ),
 )
@@ -89,14 +102,16 @@ def measure(rounds: int | None = None, quick: bool = False) -> Report:
         for number in range(count):
             for comparison in COMPARISONS:
                 jobs = QUICK_JOBS if quick else comparison.jobs
-                sides = [comparison.ours, comparison.peer]
+                sides = [comparison.ours, comparison.full, comparison.peer]
                 for side in sides if number % 2 == 0 else reversed(sides):
                     measured.take(side.figure, lambda side=side, jobs=jobs: jobs_per_second(side, jobs, pair))
                 measured.ratio(comparison.figure, comparison.ours.figure, comparison.peer.figure)
+                measured.ratio(comparison.full_figure, comparison.full.figure, comparison.peer.figure)
     figures: list[Figure] = []
     for comparison in COMPARISONS:
         figures.append(measured.figure(comparison.figure, "x", at_least=comparison.bar))
-        for side in (comparison.ours, comparison.peer):
+        figures.append(measured.figure(comparison.full_figure, "x", at_least=comparison.bar))
+        for side in (comparison.ours, comparison.full, comparison.peer):
             figures.append(measured.figure(side.figure, "jobs/s"))
     return Report("run", count, figures)
 

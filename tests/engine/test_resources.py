@@ -101,13 +101,34 @@ def test_a_rate_is_one_for_all_orgs_and_queues(world: World) -> None:
     assert look(world).rate_left == 0
 
 
-def test_jobs_of_a_limited_resource_are_not_claimed_ahead(world: World) -> None:
-    limit(world, ResourceLimits(max_in_flight=9))
+@pytest.mark.parametrize(
+    "limits",
+    [
+        ResourceLimits(max_in_flight=3),
+        ResourceLimits(per_minute=60, burst=3),
+        ResourceLimits(max_in_flight=900, breaker=Breaker()),
+    ],
+)
+def test_jobs_of_a_resource_near_its_limit_are_not_claimed_ahead(
+    world: World, limits: ResourceLimits
+) -> None:
+    limit(world, limits)
     world.enqueue("acme", number=5, resource="mail")
     world.enqueue("acme", number=5, resource="free")
 
-    assert len([job for job in world.take(0, ahead=9) if job.resource == "mail"]) == 0
+    assert len([job for job in world.claim(0, ahead=9).jobs if job.resource == "mail"]) == 0
     assert len(world.take(9)) >= 5
+
+
+def test_a_quarter_of_a_resources_limit_may_be_claimed_ahead(world: World) -> None:
+    limit(world, ResourceLimits(max_in_flight=20, per_minute=6000, burst=100))
+    world.enqueue("acme", number=12, resource="mail")
+
+    first = world.claim(0, ahead=12).jobs
+
+    assert [job.limited for job in first] == [False] * 5
+    assert [job.limited for job in world.take(2)] == [True, True]
+    check(world)
 
 
 def test_a_closed_resource_is_not_looked_at_however_many_orgs_wait(world: World) -> None:

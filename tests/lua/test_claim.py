@@ -134,8 +134,8 @@ def test_more_orgs_than_a_window_holds_all_get_their_turn(world: World) -> None:
     assert len({job.org for job in second}) == 150
 
 
-def test_jobs_ahead_of_slots_are_never_of_a_limited_org(world: World) -> None:
-    world.store.set_limits(QUEUE, {"capped": Limits(max_in_flight=5)}, now_ms=world.now)
+def test_jobs_ahead_of_slots_are_never_of_an_org_near_its_limit(world: World) -> None:
+    world.store.set_limits(QUEUE, {"capped": Limits(max_in_flight=3)}, now_ms=world.now)
     world.enqueue("capped", number=3)
     world.bell()
 
@@ -143,6 +143,34 @@ def test_jobs_ahead_of_slots_are_never_of_a_limited_org(world: World) -> None:
 
     assert [job.limited for job in claim.jobs] == [True]
     assert world.bell(), "another worker has a slot for what this one left"
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(max_in_flight=20),
+        Limits(rpm=60, burst=20),
+        Limits(share=0.5),
+        Limits(max_in_flight=20, rpm=600, burst=400),
+    ],
+)
+def test_a_quarter_of_a_limit_may_be_claimed_ahead(world: World, limits: Limits) -> None:
+    world.store.set_queue(QUEUE, concurrency=40, now_ms=world.now)
+    world.store.set_limits(QUEUE, {"capped": limits}, now_ms=world.now)
+    world.enqueue("capped", number=12)
+
+    claim = world.claim(free=1, ahead=12)
+
+    assert [job.limited for job in claim.jobs] == [False] * 5
+    [next_one] = world.take(1)
+    assert next_one.limited, "of its end others hear at once"
+    assert world.claim(0, ahead=1).jobs == []
+    if limits.rpm and not limits.max_in_flight:
+        world.clock.advance(ms=2_000)
+        assert len(world.claim(0, ahead=12).jobs) == 1, "two tokens came, and one is left of the quarter"
+    world.settle(*claim.jobs)
+    if not limits.rpm:
+        assert len(world.claim(0, ahead=12).jobs) == 4
 
 
 def test_a_claim_that_is_full_rings_for_the_next_worker(world: World) -> None:

@@ -27,7 +27,7 @@ local function first_lane(q, o) -- of an org with lanes for several resources: t
   return best
 end
 
-local function take(claim, q, o, resource) -- the lane's next job; false when there was none after all
+local function take(claim, q, o, resource, limited) -- the lane's next job; false when there was none after all
   local lane = key.lane(q.name, resource, o.name)
   local left = q.lane_sizes[lane] or redis.call('ZCARD', lane)
   q.lane_sizes[lane] = left - 1
@@ -35,7 +35,7 @@ local function take(claim, q, o, resource) -- the lane's next job; false when th
   if left <= 1 then rings.lane_emptied(q, o, resource) end
   if not found[1] then return false end
   q.depth = q.depth - 1
-  return lease.take(claim, q, o, resource, found[1], found[2])
+  return lease.take(claim, q, o, resource, found[1], found[2], limited)
 end
 
 local function close_resource(q, resource) -- returns whether a gate of it is closed; its ring is then out of the queue
@@ -114,10 +114,14 @@ local function step(claim, q) -- 'took', 'looked', 'turned', 'held' or 'empty'
     return 'looked'
   end
   local lane = o.lanes ~= ring.lanes and first_lane(q, o) or resource
-  local limited, shared = o.limits.any, lane ~= '' and state.resource_rules().of(lane).any
-  -- Ahead of a slot it would hold a token or a slot idle.
+  local limited, shared = gates.is_near(q, o), false
+  if lane ~= '' then
+    local rules = state.resource_rules()
+    shared = rules.is_near(rules.of(lane), gates.PARTS)
+  end
+  -- Ahead of a slot it would hold a token or a slot idle that others could use.
   if (limited or shared) and claim.got >= claim.free then return 'held' end
-  local took = take(claim, q, o, lane)
+  local took = take(claim, q, o, lane, limited or shared)
   if limited and o.lanes ~= '' then -- closed now it need not be looked at again
     gate, until_ms = gates.org(q, o)
     if gate then rings.close(q, o, gate, until_ms) end

@@ -5,8 +5,18 @@
 
 local gates = {}
 
+gates.PARTS = 4 -- a limit of which less than one part is used holds nobody back
+
 function gates.share_cap(q, l) -- jobs that a share of the queue's slots comes to, at least 1; nil when unset
   return l.share and math.max(1, math.ceil(l.share * (q.concurrency or q.slots) - 1e-9))
+end
+
+function gates.is_near(q, o) -- whether more than a quarter of one of its limits would be in use with one more job
+  local l = o.limits
+  if not l.any then return false end
+  local used, share = (o.n + 1) * gates.PARTS, gates.share_cap(q, l)
+  if l.cap and used > l.cap or share and used > share then return true end
+  return l.interval and (math.max(0, o.t - now.ms * 1000) / l.interval + 1) * gates.PARTS > l.burst
 end
 
 function gates.org(q, o)

@@ -40,7 +40,8 @@ local function is_paused(q, task, tag, rank) -- a person paused the task: its jo
   return true
 end
 
-function lease.take(claim, q, o, resource, tag, rank) -- false when the job is gone, is held, or can not be read
+function lease.take(claim, q, o, resource, tag, rank, limited) -- false when the job is gone, is held, or can not be read
+  -- limited: others may wait for its end
   local job = redis.call('GET', key.job(q.name, tag))
   if not job then return false end -- deleted by hand
   local token = claim.token .. (claim.got + 1)
@@ -51,7 +52,7 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
   end
   if q.has_tasks and is_paused(q, task, tag, rank) then return false end
   if flags ~= '' and flags:find('x', 1, true) and is_late(claim, q, job, tag) then return false end
-  local got, l, limited = claim.got + 1, o.limits, o.limits.any
+  local got, l = claim.got + 1, o.limits
   claim.got = got
   deliveries = deliveries + 1
   local cost = q.by_count and 1 or means.of(task)
@@ -61,7 +62,7 @@ function lease.take(claim, q, o, resource, tag, rank) -- false when the job is g
   if resource ~= '' and not claim.forgets then
     local rules = state.resource_rules()
     local r = rules.of(resource)
-    limited, flags = limited or r.any, flags .. rules.take(r)
+    flags = flags .. rules.take(r)
   end
   local waited_ms = math.max(0, now.ms - head.ready_since(tonumber(rank), patience, first))
   claim.waited_ms = claim.waited_ms + waited_ms

@@ -75,6 +75,12 @@ function resources.gate(r) -- returns the gate that is closed and until when; ni
   end
 end
 
+function resources.is_near(r, parts) -- as gates.is_near; a breaker is always: what is claimed would still call
+  if not r.any then return false end
+  if r.breaker or r.cap and (r.n + 1) * parts > r.cap then return true end
+  return r.interval and (math.max(0, r.t - now.ms * 1000) / r.interval + 1) * parts > r.burst
+end
+
 function resources.close(q, r, until_ms)
   if not resources.is_closed(q, r) then
     r.closed = r.closed .. q.name .. '\t'
