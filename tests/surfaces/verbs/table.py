@@ -532,6 +532,25 @@ VERBS = (
         _scaled,
     ),
     Verb(
+        "enqueue a job",
+        "submit.submit",
+        "enqueue_job",
+        ("job", "submit", "tasks.maintenance.clean_results", "--queue=bulk", "--org=acme", "--in=60s"),
+        (
+            "jobs",
+            {
+                "task": "tasks.maintenance.clean_results",
+                "queue": "bulk",
+                "org": "acme",
+                "countdown_seconds": 60,
+            },
+        ),
+        (
+            "enqueue",
+            {"task": "tasks.maintenance.clean_results", "queue": "bulk", "org": "acme", "countdown": "60"},
+        ),
+    ),
+    Verb(
         "forget org",
         "forgetting.forget",
         "forget_org",
@@ -557,7 +576,6 @@ ELSEWHERE = {
     "schedules.delete_rows": "what admin deletes",
     "outbox.retry": "rows: admin",
     "outbox.discard": "rows: admin",
-    "submit.submit": "for programs: API and command line",
     "tokens.create": "says a secret once: admin and command line",
     "tokens.revoke": "rows: admin and command line",
     "workers.quiet": "needs live workers: tests/acceptance/test_workers.py",
