@@ -79,6 +79,19 @@ def test_a_publish_retried_after_a_quick_run_is_a_duplicate(world: World) -> Non
     assert job.tag == again.tag
 
 
+def test_a_publish_retried_after_its_job_died_and_was_replayed_is_a_duplicate(world: World) -> None:
+    [job] = world.enqueue("acme")
+    world.settle(world.one(), outcome="dead")
+    replay = world.job("acme", task_id=job.task_id, replays=True)
+    assert world.store.enqueue(QUEUE, [replay], now_ms=world.now) == ["ready"]
+    again = world.job("acme", tag=job.tag, task_id=job.task_id, repeated=True)
+    assert world.store.enqueue(QUEUE, [again], now_ms=world.now) == ["duplicate"]
+
+    world.settle(world.one())
+
+    assert world.store.enqueue(QUEUE, [again], now_ms=world.now) == ["duplicate"]
+
+
 def test_a_first_publish_does_not_look_at_what_ended(world: World) -> None:
     world.enqueue("acme", tag="tag")
     world.settle(world.one())

@@ -46,6 +46,7 @@ local function clear_index()
       if outcome == 'dead' then
         graves[#graves + 1] = ids[i]
         graves[#graves + 1] = entry
+        memory[at + 3], memory[at + 4] = entry, '' -- a replay will end under the same task id
       end
     else
       memory[at + 1], memory[at + 2] = entry, ''
