@@ -476,7 +476,9 @@ class Machine(RuleBasedStateMachine):
             ahead = {org: self.world.org(org, queue) for org in ORGS}
             bounds = {}
             for org, picture in ahead.items():
-                lead = max(0.0, picture.virtual_time_ms - self.world.queue(queue).virtual_time_ms)
+                # An org that waited through another one's long run is owed as much, and served first.
+                others = [self.world.queue(queue), *(one for of, one in ahead.items() if of != org)]
+                lead = max(0.0, *(picture.virtual_time_ms - one.virtual_time_ms for one in others))
                 bounds[org] = len(ORGS) * (lead / LAST_RUN_MS + 4)
             wanting = {
                 job.job.org for job in self.model.live.values() if job.queue == queue and job.is_waiting
