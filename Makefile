@@ -38,7 +38,7 @@ demo: .venv/.run ## deliver real webhooks, break an endpoint, replay its dead le
 test: .venv/.dev ## run the tests, except the long ones
 	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-# The long ones one after the other: they fill the machine, or tell what it can do.
+# The long ones one after the other: they fill the machine, or tell what it can do. About 75 minutes on two cores.
 test-all: test ## run the tests, then the long ones
 	@$(GET) prometheus || true
 	@sh deploy/local/get-chromium.sh || true

@@ -229,13 +229,13 @@ def purge(request: Request, body: Purging) -> Any:
     )
 
 
-@routes.get("dead-letters/{letter}", shape(letter_list.LetterDetail))
+@routes.get("dead-letters/{int:letter}", shape(letter_list.LetterDetail))
 def shown(request: Request, letter: IdPath) -> Any:
     """Tell all that is known of a letter; its payload for who may see payloads, with secrets masked."""
     return letter_list.shown(request.auth.actor, letter)
 
 
-@routes.post("dead-letters/{letter}/edit-and-replay", Done)
+@routes.post("dead-letters/{int:letter}/edit-and-replay", Done)
 def edit_and_replay(request: Request, letter: IdPath, body: Edited) -> Any:
     """Make a job of a letter with other arguments; the letter keeps its own."""
     return _told(dead_letters.edit_and_replay(request.auth.actor, letter, (body.args, body.kwargs)))
