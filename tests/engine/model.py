@@ -27,6 +27,7 @@ class ModelJob:
     waits: set[str] = field(default_factory=set)
     held: bool = False
     due_ms: int = 0
+    was_due: bool = False  # before the clock stepped back
     token: str = ""
     holder: str = ""
     deliveries: int = 0
@@ -47,7 +48,7 @@ class ModelJob:
         if not self.is_waiting:
             return {"blocked"}
         # A due job stays among the scheduled ones until a claim looks.
-        found = {"scheduled"} if self.due_ms > now_ms else {"ready", "scheduled"}
+        found = {"scheduled"} if self.due_ms > now_ms and not self.was_due else {"ready", "scheduled"}
         return found | ({"blocked"} if self.loose else set())
 
 
@@ -179,7 +180,7 @@ class Model:
         if not lost:
             known.deliveries -= 1
         known.token = known.holder = ""
-        known.due_ms = due_ms
+        known.due_ms, known.was_due = due_ms, False
         return "released"
 
     def cancel(self, task_id: str, now_ms: int, stop: bool) -> str:
