@@ -128,6 +128,9 @@ def _count_seconds(verdict: Verdict, job: Planned, runs: Sequence[Run], faults: 
 
 def explain(first: Run, again: Run, faults: Sequence[Fault]) -> str | None:
     """Return why ``first``, already run, was run ``again``, or None when no fault accounts for it."""
+    # A process that stood still with a job in its pool's queue starts it when another has long run it: the
+    # lease that was lost is the one that was claimed first.
+    first, again = sorted((first, again), key=lambda run: run.claimed or run.began)
     for kind, reason in REASONS.items():
         if any(fault.kind == kind and accounts_for(fault, first, again, faults) for fault in faults):
             return reason

@@ -29,7 +29,7 @@ class Run:
     def __str__(self) -> str:
         end = f"{self.outcome} after {self.ended - self.began:.2f} s" if self.outcome else "never ended"
         where = f"in {self.worker} pid {self.pid} token {self.token}"
-        return f"{self.began:.2f} attempt {self.attempt} {where}: {end}"
+        return f"{self.began:.2f} attempt {self.attempt} {where} claimed {self.claimed:.2f}: {end}"
 
 
 def lines(ledger: Ledger) -> list[Mapping[str, Any]]:

@@ -83,6 +83,15 @@ def test_a_claim_that_was_lost_in_a_promotion_may_begin_to_run_after_it() -> Non
     assert explain(run(NAP, NAP + 1, claimed=NAP - 0.5), AGAIN, [promoted]) is None
 
 
+def test_a_worker_that_stood_still_may_start_after_the_one_that_got_its_job() -> None:
+    first = run(NAP, NAP + 1, claimed=NAP - 0.5, worker="w2", token="t2")
+    late = run(NAP + 15, NAP + 16, claimed=NAP - 7)
+    stopped = Fault(Kind.STOPPED, NAP - 6, NAP + 6, ("w1",))
+    assert explain(first, late, [stopped]) == "stopped or cut off past its lease"
+    assert explain(first, late, [Fault(Kind.STOPPED, NAP - 6, NAP + 6, ("w2",))]) is None
+    assert explain(first, run(NAP + 15, NAP + 16, claimed=NAP + 14), [stopped]) is None
+
+
 def test_an_end_that_could_not_be_told_may_be_lost_with_its_worker_later() -> None:
     away = Fault(Kind.BROKER_STOPPED, NAP + 0.5, NAP + 20)
     killed = Fault(Kind.WORKER_KILLED, NAP + 21, NAP + 21.1, ("w1",))
