@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from queueops.engine.rules.gates import Breaker, ResourceLimits
@@ -142,6 +143,52 @@ def test_a_probe_that_is_lost_gives_its_place_back(world: World) -> None:
 
     assert len(world.take(9)) == 1
     check(world)
+
+
+def test_it_closes_when_fewer_probes_are_asked_for_than_have_passed(world: World) -> None:
+    many = replace(BREAKER, probes=3)
+    world.store.set_resources({"mail": ResourceLimits(breaker=many)}, now_ms=world.now)
+    world.enqueue("acme", number=20, resource="mail")
+    trip(world)
+    world.clock.advance(seconds=30)
+    probes = world.take(2)
+    end(world, *probes, failed=False)
+    assert look(world).breaker == "half_open"
+
+    world.store.set_resources({"mail": ResourceLimits(breaker=BREAKER)}, now_ms=world.now)
+
+    assert look(world).breaker == "closed" and look(world).opens == 0
+    assert len(world.take(9)) == 9
+    check(world)
+
+
+def test_a_clock_that_steps_back_costs_an_opening_its_length_and_no_more(world: World) -> None:
+    ready(world)
+    world.beat()
+    trip(world)
+    world.take(1)
+    world.clock.advance(seconds=-3600)
+    world.beat()
+    assert world.take(9) == []
+
+    world.beat_for(30)
+
+    assert len(world.take(9)) == 2
+    assert look(world).breaker == "half_open"
+    check(world)
+
+
+def test_a_panic_until_a_time_is_over_at_that_time_also_when_the_clock_has_stepped_back(world: World) -> None:
+    world.enqueue("acme", number=5, resource="mail")
+    world.beat()
+    world.store.panic("mail", until_ms=world.now + 60_000, now_ms=world.now)
+    world.clock.advance(seconds=-60)
+    world.beat()
+
+    world.beat_for(119)
+    assert world.take(9) == []
+    world.beat_for(1)
+    assert len(world.take(9)) == 3
 
 
 def test_calls_from_before_the_opening_do_not_close_it(world: World) -> None:

@@ -101,6 +101,23 @@ def test_a_rate_is_one_for_all_orgs_and_queues(world: World) -> None:
     assert look(world).rate_left == 0
 
 
+def test_a_rate_beside_a_cap_opens_in_its_time_and_not_when_the_cap_is_looked_at_again(world: World) -> None:
+    limit(world, ResourceLimits(per_minute=60, max_in_flight=1))
+    for queue in (QUEUE, "bulk"):
+        world.enqueue("acme", number=3, queue=queue, resource="mail")
+    queues = (QUEUE, "bulk")
+    for _ in range(6):
+        # The cap takes the ring out; when its slot is free the rate still holds.
+        job = world.one(queues=queues)
+        assert world.take(1, queues=queues) == []
+        world.clock.advance(ms=500)
+        world.settle(job)
+        assert world.take(1, queues=queues) == []
+        check(world)
+        world.clock.advance(ms=500)
+        check(world)
+
+
 @pytest.mark.parametrize(
     "limits",
     [
@@ -254,6 +271,17 @@ def test_a_paused_resource_holds_its_jobs_in_every_queue_until_its_time(world: W
     assert world.take(9, queues=(QUEUE, "bulk")) == []
     world.clock.advance(seconds=2)
     assert len(world.take(9, queues=(QUEUE, "bulk"))) == 2
+
+
+def test_a_pause_that_ended_in_its_time_leaves_no_key_behind(world: World) -> None:
+    world.enqueue("acme", resource="mail")
+    world.store.pause("", resource="mail", until_ms=world.now + 1000, now_ms=world.now)
+    assert world.take(1) == []
+    world.clock.advance(seconds=1)
+
+    world.settle(world.one())
+
+    assert world.client.pttl(world.store.key("resource", resource="mail")) > 0
 
 
 def test_a_resource_that_is_resumed_opens_at_once(world: World) -> None:

@@ -3,7 +3,7 @@
 -- ARGV    1 now_ms ('' = Redis TIME)   then 2 a resource: name, settings ('' = none)
 -- RETURNS number of resources whose settings changed
 -- COST    O(queues that it closed) each
--- KEEPS   jobs in flight and the breaker's state outlive a change of settings
+-- KEEPS   jobs in flight and the breaker's state outlive a change of settings; enough probes that have passed close it
 
 --- @include "lib/clock"
 --- @include "lib/state"
@@ -27,8 +27,7 @@ for i = 2, #ARGV, 2 do
       redis.call('HSET', hash, '=', settings)
     end
     local rules = state.resource_rules()
-    local r = rules.of(name)
-    if r.closed ~= '' then rules.open(r) end -- at its head a claim meets what holds now
+    rules.changed(rules.of(name))
   end
 end
 state.flush()

@@ -20,6 +20,10 @@ function breaker.close(r)
   forget_calls(r)
 end
 
+function breaker.changed(r) -- its policy: fewer probes may be asked for than have passed
+  if r.state == 'half' and r.passed >= policy(r).probes then breaker.close(r) end
+end
+
 local function trip(r, reason) -- each opening in a row lasts twice as long
   local p = policy(r)
   r.opens = r.opens + 1
@@ -29,6 +33,9 @@ end
 function breaker.gate(r) -- until when it holds the next job; nil when that may go
   if r.state == 'open' then
     if r.until_ms == 0 then return now.ms + pauses.RECHECK_MS end
+    if r.by == '' and r.since > now.ms then -- the clock stepped back: it lasts as long as it would have, from now on
+      r.since, r.until_ms = now.ms, now.ms + r.until_ms - r.since
+    end
     if r.until_ms > now.ms then return r.until_ms end
     r.state, r.since, r.round, r.out, r.passed = 'half', now.ms, r.round + 1, 0, 0
   end

@@ -10,3 +10,8 @@ function pauses.until_ms(text) -- text: 'until_ms TAB by TAB reason'; nil when t
   if until_ms == 0 then return now.ms + pauses.RECHECK_MS end
   return until_ms > now.ms and until_ms or nil
 end
+
+function pauses.left_ms(text) -- how long it goes on; without an end for ever
+  local until_ms = tonumber(text:match('^%d+'))
+  return until_ms == 0 and math.huge or math.max(0, until_ms - now.ms)
+end

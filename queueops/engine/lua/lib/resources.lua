@@ -117,17 +117,17 @@ end
 
 function resources.ended(name, flags, verdict) -- its lease is over
   local r = resources.of(name)
-  local was_until_ms = r.until_ms
   r.n = math.max(0, r.n - 1)
   breaker.ended(r, flags, verdict)
   if r.closed == '' then return end
   local gate, until_ms = resources.gate(r)
   if not gate then
     resources.open(r)
-  elseif r.until_ms ~= was_until_ms then -- it opened while its ring was out for want of a slot or a place for a probe
+  else -- its ring may be out for want of a slot or a place for a probe, and another gate holds it now, for less long
     for queue in r.closed:gmatch('([^\t]+)\t') do
-      redis.call('ZADD', key.timers(queue), 'LT', until_ms, 'r' .. r.name)
-      bells.note_timer(state.queue(queue), until_ms)
+      if redis.call('ZADD', key.timers(queue), 'LT', 'CH', until_ms, 'r' .. r.name) == 1 then
+        bells.note_timer(state.queue(queue), until_ms)
+      end
     end
   end
 end
@@ -138,12 +138,23 @@ end
 
 function resources.calm(r) breaker.close(r) end
 
+function resources.changed(r) -- its settings: at its head a claim meets what holds now
+  breaker.changed(r)
+  if r.closed ~= '' then resources.open(r) end
+end
+
 function resources.breaker_gate(r) return breaker.gate(r) end
 
 function resources.calls(r) return breaker.calls(r) end -- good and bad ones in the window that ends now
 
+local function idle_ms(r) -- how long it is kept when nothing happens; nil: until something does
+  if r.n > 0 or r.state ~= '' or r.any then return nil end
+  local paused_ms = r.pause and pauses.left_ms(r.pause) or 0
+  return paused_ms < math.huge and math.max(resources.IDLE_KEPT_MS, paused_ms) or nil
+end
+
 local function save(r)
-  local hash, was, fresh, idle = key.resource(r.name), r.was, {}, r.n == 0 and r.state == '' and not r.any and not r.pause
+  local hash, was, fresh, idle = key.resource(r.name), r.was, {}, idle_ms(r)
   local function put(field, value, default)
     if tostring(value) ~= (was[field] or tostring(default)) then
       fresh[#fresh + 1] = field
@@ -161,11 +172,11 @@ local function save(r)
   if not next(was) and fresh[1] then redis.call('SADD', key.resources(), r.name) end
   for field, number in pairs(was) do
     local queue = field:match('^A:(.*)$')
-    if queue and (r.sums[queue] and r.sums[queue].A or tonumber(number)) > 0 then idle = false end
+    if queue and (r.sums[queue] and r.sums[queue].A or tonumber(number)) > 0 then idle = nil end
   end
-  for _, s in pairs(r.sums) do if s.A > 0 then idle = false end end
+  for _, s in pairs(r.sums) do if s.A > 0 then idle = nil end end
   if idle then
-    redis.call('PEXPIRE', hash, resources.IDLE_KEPT_MS)
+    redis.call('PEXPIRE', hash, idle)
   elseif not r.any then
     redis.call('PERSIST', hash)
   end
