@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import Annotated, Any, Literal
 
-from django.http import FileResponse
 from ninja import Query
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from queueops.api.auth import Request
+from queueops.api.download import Download
 from queueops.api.fields import INTEGRAL, Body, Flag, IdPath, Ids, MaybeName, Moment, NameFilter, Text
 from queueops.api.pages import Cursor, Limit, sliced
 from queueops.api.routes import ADMIN, Routes
@@ -154,17 +153,8 @@ def groups(
 )
 def export(request: Request, filters: Query[LetterFilters]) -> Any:
     """Export letters as JSON lines, with their whole messages, nothing masked."""
-    # To a file first: whoever downloads slowly holds no transaction, and an error is still an error.
-    file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  the response closes it
-    letter_files.export(
-        request.auth.actor,
-        *letter_list.matching(**filters.dict()),
-        lambda line: file.write(line.encode()),
-    )
-    file.seek(0)
-    return FileResponse(
-        file, as_attachment=True, filename="letters.jsonl", content_type="application/x-ndjson"
-    )
+    file = letter_files.exported(request.auth.actor, *letter_list.matching(**filters.dict()))
+    return Download(file, letter_files.FILE_NAME, letter_files.MEDIA_TYPE).response(request)
 
 
 @routes.post("dead-letters/import", shape(letter_files.Imported), ADMIN)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from django import forms
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 
 from queueops.conf import config
@@ -86,7 +87,7 @@ def _job(request: HttpRequest, actor: Actor, *, task_id: str) -> Page:
     )
 
 
-def _find(request: HttpRequest) -> HttpResponse:
+def _find(request: HttpRequest) -> HttpResponseBase:
     """From the field "go to a job" to its page."""
     wanted = request.GET.get("id", "").strip()
     try:

@@ -1,4 +1,4 @@
-"""What a person does to dead letters: replay and discard, a whole group of them or one."""
+"""What a person does to dead letters: replay and discard, a whole group of them or one; export and import."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 from django import forms
 
+from queueops.api.download import Download
 from queueops.dashboard.actions import GoOn, Unchanged, action
 from queueops.dashboard.fields import Target
 from queueops.models import DeadLetter
 from queueops.models.querysets import DeadLetterQuerySet
-from queueops.ops import dead_letters, guarded_replay, permissions
+from queueops.ops import dead_letters, error_groups, guarded_replay, letter_files, permissions
 from queueops.ops.dead_letters import Done
 from queueops.ops.guarded_replay import Verdict
 from queueops.ops.letter_filters import matching
@@ -24,6 +25,8 @@ __all__: list[str] = []
 PIECE_SECONDS = 8.0
 #: A canary's jobs have to end first; for those that take longer the answer has a button that goes on.
 CANARY_SECONDS = 20.0
+#: Lines of a file that a message says were refused.
+_SHOWN_LINES = 3
 
 
 class Group(forms.Form):
@@ -50,6 +53,19 @@ class Letter(forms.Form):
     """Which letter."""
 
     letter = forms.IntegerField(widget=forms.HiddenInput)
+
+
+class Shown(forms.Form):
+    """Which letters: those that the page with these filters is about."""
+
+    queue = Target(required=False)
+    hours = forms.IntegerField(min_value=1, max_value=error_groups.MOST_HOURS, widget=forms.HiddenInput)
+
+
+class Lines(forms.Form):
+    """A file of letters."""
+
+    file = forms.FileField(label="File", help_text="JSON lines, as an export has written them.")
 
 
 def _matching(data: Mapping[str, Any]) -> tuple[DeadLetterQuerySet, dict[str, Any]]:
@@ -129,6 +145,40 @@ def discard_letter(actor: Actor, data: Mapping[str, Any]) -> str:
     """The letter is closed."""
     one: Any = DeadLetter.objects.filter(pk=data["letter"])
     return _told(dead_letters.discard(actor, one, {"letter": data["letter"]}), "discarded")
+
+
+@action(
+    "Export",
+    permissions.EXPORT,
+    Shown,
+    also=(permissions.VIEW_PAYLOAD,),
+    explained="A file of JSON lines with all parked letters that the filter above matches, whole: their "
+    "arguments are in it with nothing masked.",
+    downloads=True,
+)
+def export_letters(actor: Actor, data: Mapping[str, Any]) -> Download:
+    """The letters leave as a file."""
+    since = error_groups.since(data["hours"])
+    found, described = matching(queue=data["queue"], status="parked", died_since=since)
+    file = letter_files.exported(actor, found, described)
+    return Download(file, letter_files.FILE_NAME, letter_files.MEDIA_TYPE)
+
+
+@action(
+    "Import",
+    permissions.EXPORT,
+    Lines,
+    also=(permissions.ENQUEUE_JOB,),
+    explained="Each letter of the file is written, and those that were parked can be replayed here. Letters "
+    "that are here already stay as they are.",
+)
+def import_letters(actor: Actor, data: Mapping[str, Any]) -> str:
+    """The letters of a file are here."""
+    # The file itself: Django's own way to walk an upload glues a long line together piece by piece.
+    done = letter_files.import_lines(actor, data["file"].file)
+    told = f"{_letters(done.count)} imported; {done.known:,} were known, {done.refused:,} refused."
+    told = " ".join([told, *(f"Line {one.line}: {one.reason}" for one in done.refusals[:_SHOWN_LINES])])
+    return told if done.count and not done.refused else Unchanged(told)
 
 
 def _told(done: Done, past: str) -> str:

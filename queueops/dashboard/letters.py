@@ -37,6 +37,7 @@ def _letters(request: HttpRequest, actor: Actor) -> Page:
         "groups": found,
         "filters": filters,
         "queue": queue,
+        "hours": hours,
         "total": sum(group.count for group in found),
     }
     return Page("letters.html", "Dead letters", context, "letters")

@@ -14,6 +14,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -75,7 +76,7 @@ class Page:
     status: int = 200
 
 
-def page(view: Callable[..., Page]) -> Callable[..., HttpResponse]:
+def page(view: Callable[..., Page]) -> Callable[..., HttpResponseBase]:
     """Make a page of a view that takes (request, actor, ...): for staff only, and never a bare 500.
 
     The verbs of the view check permissions. Who lacks one is told so, as is who asks for what is unknown,
@@ -101,14 +102,14 @@ def page(view: Callable[..., Page]) -> Callable[..., HttpResponse]:
     return guarded(answer)
 
 
-def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def guarded(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Let only staff in, as admin does; without a database nobody can be known, and the page says that."""
     staff = admin.site.admin_view(view)
 
     @wraps(view)
-    def answer(request: HttpRequest, **given: Any) -> HttpResponse:
+    def answer(request: HttpRequest, **given: Any) -> HttpResponseBase:
         try:
-            found = staff(request, **given)
+            found: HttpResponseBase = staff(request, **given)
         except db.Error as error:
             away = {"told": str(error).partition("\n")[0]}
             return render(request, "queueops/dashboard/database_away.html", away, status=503)

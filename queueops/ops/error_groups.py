@@ -19,7 +19,7 @@ from queueops.ops.letter_filters import matching
 from queueops.ops.masking import mask_text
 from queueops.ops.permissions import Actor
 
-__all__ = ["Group", "groups"]
+__all__ = ["Group", "groups", "since"]
 
 #: The groups are those of so many of the newest letters.
 LOOKED_AT = 20_000
@@ -69,8 +69,8 @@ def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, lim
     """
     actor.require(permissions.VIEW_LETTERS)
     hours = min(max(1, hours), MOST_HOURS)
-    end = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0) + _HOUR
-    moments = [end - _HOUR * back for back in range(hours, -1, -1)]
+    first = since(hours)
+    moments = [first + _HOUR * number for number in range(hours + 1)]
     parked, _ = matching(queue=queue, org=org, status=LetterStatus.PARKED.value, died_since=moments[0])
     newest = _newest(parked, min(max(1, limit), MOST))
     examples = _examples(number for number, _ in newest.values())
@@ -93,6 +93,12 @@ def groups(actor: Actor, *, queue: str = "", org: str = "", hours: int = 24, lim
         if (example := examples.get(one))
     ]
     return sorted(found, key=lambda group: (-group.count, group.fingerprint))
+
+
+def since(hours: int) -> datetime:
+    """The moment from which `groups` counts: so many whole hours back, the running one included."""
+    running = timezone.now().astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return running + _HOUR - _HOUR * hours
 
 
 def _newest(letters: DeadLetterQuerySet, limit: int) -> dict[str, tuple[int, datetime]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 
 from django.db import router, transaction
 
@@ -16,7 +17,10 @@ from queueops.ops.batches import pages
 from queueops.ops.letter_lines import RefusedText, letter_of_line, line_of
 from queueops.ops.permissions import Actor
 
-__all__ = ["Imported", "RefusedLine", "export", "import_lines"]
+__all__ = ["FILE_NAME", "MEDIA_TYPE", "Imported", "RefusedLine", "export", "exported", "import_lines"]
+
+#: What a file of letters is called, and what it is, where somebody downloads it.
+FILE_NAME, MEDIA_TYPE = "letters.jsonl", "application/x-ndjson"
 
 #: Letters that are read or written at a time: each may have a message of 256 KiB.
 _STEP = 50
@@ -89,6 +93,21 @@ def export(
         if progress is not None:
             progress(count)
     return count
+
+
+def exported(actor: Actor, matching: DeadLetterQuerySet, described: Mapping[str, Any]) -> IO[bytes]:
+    """What `export` writes, in a file without a name that is gone when it is closed. Errors as `export`.
+
+    Whoever downloads it slowly holds no transaction, and an error is known before the first byte is sent.
+    """
+    file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  who asked closes it
+    try:
+        export(actor, matching, described, lambda line: file.write(line.encode()))
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
 
 
 def import_lines(

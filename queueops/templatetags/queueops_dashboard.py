@@ -36,7 +36,7 @@ def act(
         look: "plain" for one that does not call for attention.
     """
     action = ACTIONS[button]
-    if not context["actor"].may(action.permission):
+    if not action.offered(context["actor"]):
         return {"action": None}
     if action.asks:
         # A list has a button in each row: a form in each would take longer to draw than all the rest.
@@ -75,4 +75,4 @@ def may(context: RequestContext, permission: str) -> bool:
 def chosen(context: RequestContext, *names: str) -> dict[str, Any]:
     """Buttons for what is ticked in the list around them; those that the person may press."""
     actions = [ACTIONS[name] for name in names]
-    return {"actions": [one for one in actions if context["actor"].may(one.permission)]}
+    return {"actions": [one for one in actions if one.offered(context["actor"])]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -195,6 +196,35 @@ def test_a_group_of_dead_letters_is_replayed(person: Person, app: Celery) -> Non
     told = person.ask("table tbody tr:first-child [id^=replay_group-]", "replay_group")
     assert told == f"{count} letters replayed."
     assert DeadLetter.objects.filter(status="replayed").count() == count
+
+
+def test_letters_leave_as_a_file_and_come_back(person: Person, app: Celery, tmp_path: Path) -> None:
+    from queueops.models import DeadLetter
+    from tests.browser import scene
+
+    scene.build(app, 12)
+    count = DeadLetter.objects.filter(status="parked").count()
+    allowed = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    person.driver.execute_cdp_cmd("Browser.setDownloadBehavior", allowed)
+    person.open("letters/?hours=168")
+    person.driver.execute_script("window.same = true")
+    file = tmp_path / "letters.jsonl"
+    # The second time shows that the page works on after the first.
+    for saved in (tmp_path / "first", tmp_path / "second"):
+        person.press("[id^=export_letters-]")
+        person.press("#ask-export_letters [type=submit]")
+        person.sees(file.exists, "the file")
+        dialog = person.driver.find_element(By.ID, "ask-export_letters")
+        assert not dialog.is_displayed() and person.driver.execute_script("return window.same")
+        file.rename(saved)
+        assert saved.read_text().count("\n") == count
+    DeadLetter.objects.all().delete()
+
+    person.press("#import_letters")
+    person.driver.find_element(By.CSS_SELECTOR, "#ask-import_letters [type=file]").send_keys(str(saved))
+    told = person.send("#ask-import_letters [type=submit]")
+    assert told == f"{count} letters imported; 0 were known, 0 refused."
+    assert DeadLetter.objects.filter(status="parked").count() == count
 
 
 def test_an_org_gets_a_limit_for_an_hour(person: Person) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from celery import Celery
+from django.test import AsyncClient
 from django.utils import timezone
 
 from queueops.engine.store import Store
@@ -17,7 +20,7 @@ from queueops.models import AuditEntry, DeadLetter, OrgLimit, Resource
 from queueops.ops import broker, dead_letters
 from tests.support import letters
 
-from .conftest import Caller, Issue
+from .conftest import BASE, Caller, Issue
 
 
 @pytest.fixture
@@ -204,6 +207,24 @@ def test_letters_are_exported_and_imported(app: Celery, store: Store, api: Calle
     DeadLetter.objects.all().delete()
     done = api.ok("POST", "dead-letters/import", {"lines": [*lines, lines[0], "no letter"]})
     assert (done["count"], done["known"], done["refused"]) == (3, 1, 1)
+
+
+def test_an_export_is_sent_piece_by_piece_under_asgi_too(database: None, api: Caller) -> None:
+    for number in range(3):
+        letters.row(org=f"org-{number}", message="m" * 200_000).save()
+
+    async def ask() -> list[bytes]:
+        headers: Any = {"Authorization": f"Bearer {api.secret}"}
+        response = await AsyncClient().get(BASE + "dead-letters/export", headers=headers)
+        pieces = [piece async for piece in response]
+        assert response.is_async and int(response["Content-Length"]) == sum(map(len, pieces))
+        await sync_to_async(response.close)()
+        return pieces
+
+    pieces = asyncio.run(asyncio.wait_for(ask(), 60))
+    assert len(pieces) > 1
+    lines = b"".join(pieces).decode().splitlines()
+    assert [json.loads(line)["org"] for line in lines] == ["org-0", "org-1", "org-2"]
 
 
 def test_queues_and_tasks_are_paused_and_resumed(app: Celery, store: Store, api: Caller) -> None:

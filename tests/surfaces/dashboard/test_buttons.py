@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from celery import Celery
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
@@ -226,6 +229,61 @@ def test_letters_are_discarded_a_group_or_one(press: Press, app: Celery, store: 
         "success: 1 letter discarded."
     ]
     assert not DeadLetter.objects.parked().exists()
+
+
+def downloaded(client: Client, **filters: str) -> list[dict[str, Any]]:
+    """The lines of the file with which the button answers."""
+    response = client.post(f"{BASE}do/export_letters/", filters)
+    assert response.headers["Content-Type"] == "application/x-ndjson"
+    assert response.headers["Content-Disposition"] == 'attachment; filename="letters.jsonl"'
+    return [json.loads(line) for line in b"".join(response).decode().splitlines()]
+
+
+def test_what_the_filter_of_the_page_matches_is_exported(client: Client, database: None) -> None:
+    now = timezone.now()
+    for queue, hours, status in (
+        ("bulk", 0, "parked"),
+        ("bulk", 30, "parked"),
+        ("standard", 30, "parked"),
+        ("bulk", 300, "parked"),
+        ("bulk", 0, "discarded"),
+    ):
+        letters.row(queue=queue, died_at=now - timedelta(hours=hours), status=status, org=f"{hours}").save()
+
+    def found(query: str) -> tuple[list[tuple[str, str]], str]:
+        """What the button on the page gives, and how many letters the page tells."""
+        page = client.get(f"{BASE}letters/?{query}").content.decode()
+        [values] = re.findall(r'id="export_letters-[^"]*"[^>]* data-ask="([^"]*)"', page)
+        lines = downloaded(client, **json.loads(unescape(values)))
+        return [(one["queue"], one["org"]) for one in lines], re.findall(r"(\d+) parked in", page)[0]
+
+    assert found("") == ([("bulk", "0")], "1")
+    assert found("hours=72") == ([("bulk", "30"), ("standard", "30"), ("bulk", "0")], "3")
+    assert found("hours=72&queue=bulk") == ([("bulk", "30"), ("bulk", "0")], "2")
+    assert entry() == ("export", "letters that match", 2)
+    told = AuditEntry.objects.latest("pk").parameters["filter"]
+    assert told == {"queue": "bulk", "status": "parked", "died_since": told["died_since"]}
+
+
+def test_letters_are_imported_from_a_file_of_lines(
+    press: Press, client: Client, app: Celery, store: Store
+) -> None:
+    dead(app, store, 3)
+    text = "".join(f"{json.dumps(one)}\n" for one in downloaded(client, queue="", hours="24"))
+    DeadLetter.objects.order_by("pk")[0].delete()
+
+    def upload(content: str) -> list[str]:
+        return press("import_letters", file=SimpleUploadedFile("letters.jsonl", content.encode()))
+
+    assert upload(text) == ["success: 1 letter imported; 2 were known, 0 refused."]
+    assert entry() == ("import", "letters of a file", 1)
+    assert upload(text) == ["warning: 0 letters imported; 3 were known, 0 refused."]
+    [told] = upload(f"{text}no letter\n{{}}\n")
+    assert told.startswith("warning: 0 letters imported; 3 were known, 2 refused. Line 4: It is not JSON: ")
+    assert "Line 5: Its format is None" in told
+    assert upload("") == ["error: Import: File: The submitted file is empty."]
+    assert press("import_letters") == ["error: Import: File: This field is required."]
+    assert DeadLetter.objects.count() == 3
 
 
 # Orgs

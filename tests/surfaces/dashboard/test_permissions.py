@@ -44,10 +44,11 @@ def test_without_the_permission_a_post_is_refused_and_changes_nothing(
 ) -> None:
     letters.row().save()
     job = letters.publish(app, 1, org="acme")
-    all_of_them = {one.permission.partition(".")[2] for one in ACTIONS.values()} | {*VIEWS}
-    for permission in sorted({one.permission for one in ACTIONS.values()}):
+    needed = {permission for one in ACTIONS.values() for permission in one.permissions}
+    all_of_them = {permission.partition(".")[2] for permission in needed} | {*VIEWS}
+    for permission in sorted(needed):
         person = login(*(all_of_them - {permission.partition(".")[2]}))
-        for name in (name for name, one in ACTIONS.items() if one.permission == permission):
+        for name in (name for name, one in ACTIONS.items() if permission in one.permissions):
             refused = person.post(f"{BASE}do/{name}/", {**FIELDS, "task_id": job})
 
             assert refused.status_code == 403, name
@@ -83,6 +84,17 @@ def test_buttons_are_drawn_only_for_who_may(login: Login, everything: str) -> No
         drawn |= set(re.findall(r"/do/(\w+)/", everybody.get(f"{BASE}{path}").content.decode()))
     # Those that need a state that is not here: a task that is paused, a worker that is quiet, and so on.
     assert len(drawn) > len(ACTIONS) / 2, sorted(set(ACTIONS) - drawn)
+
+
+def test_a_button_is_drawn_only_for_who_has_all_that_it_needs(login: Login, app: Celery) -> None:
+    for codenames, drawn in (
+        (("export_deadletter",), set()),
+        (("view_payload", "enqueue_job"), set()),
+        (("export_deadletter", "view_payload"), {"export_letters"}),
+        (("export_deadletter", "enqueue_job"), {"import_letters"}),
+    ):
+        page = login("view_deadletter", *codenames).get(f"{BASE}letters/").content.decode()
+        assert set(re.findall(r"/do/(\w+)/", page)) == drawn, codenames
 
 
 def test_one_permission_draws_one_kind_of_button(login: Login, everything: str) -> None:

@@ -2,7 +2,7 @@
 // The live pages: they follow by the event stream, or ask by themselves; charts; and small things forms need.
 (() => {
     const ASK_EVERY = 4000;      // ms between two looks without a stream
-    const UNTOLD = ["fingerprint", "letter", "id"];  // what means nothing to a person who is asked
+    const UNTOLD = ["fingerprint", "letter", "id", "hours"];  // what means nothing to a person who is asked
     const SILENT_AFTER = 9000;   // ms after which a stream that says nothing is not relied on
     let heard = 0;               // when the stream last spoke
     let refreshed = Date.now();
@@ -169,6 +169,11 @@
             }
             if (pressed && pressed.dataset.confirm && !window.confirm(pressed.dataset.confirm)) {
                 event.preventDefault();
+                return;
+            }
+            // The answer is a file and the page stays: nothing else would close the dialog.
+            if ("downloads" in form.dataset) {
+                form.closest("[popover]").hidePopover();
                 return;
             }
             // A second click while the first is on its way would only be told that there is nothing left to do.
