@@ -55,11 +55,11 @@ def job_of(entry: OutboxEntry) -> NewJob:
 
 def relay_all(store: Store) -> int:
     """Relay until the outbox is empty, or for a bounded number of steps; the next turn goes on."""
-    full: set[str] = set()
+    held: set[str] = set()
     total = 0
     with released():
         for _ in range(_STEPS):
-            looked, done = _step(store, full)
+            looked, done = _step(store, held)
             total += done
             if looked < STEP:
                 break
@@ -79,19 +79,23 @@ def relay(store: Store) -> int:
     return _step(store, set())[1]
 
 
-def _step(store: Store, full: set[str]) -> tuple[int, int]:
-    """Relay one step of queues that are not full; returns how many rows it saw, and how many are gone."""
+def _step(store: Store, held: set[str]) -> tuple[int, int]:
+    """Relay one step; returns how many rows it saw, and how many are gone.
+
+    Args:
+        held: queues whose rows wait for the next turn, so that no later one overtakes them; it adds to them.
+    """
     alias = router.db_for_write(OutboxEntry)
     try:
         with transaction.atomic(using=alias):
             # Two relays at a time could put a later row before an earlier one. Where somebody else is at it
             # (PostgreSQL says so at once, SQLite waits), there is nothing to do.
-            waiting = OutboxEntry.objects.using(alias).waiting().exclude(queue__in=full)
+            waiting = OutboxEntry.objects.using(alias).waiting().exclude(queue__in=held)
             entries = list(waiting.select_for_update(nowait=True)[:STEP])
             done: list[int] = []
             for queue, run in groupby(entries, key=lambda entry: entry.queue):
-                if queue not in full:
-                    done += _put(store, queue, list(run), full)
+                if queue not in held:
+                    done += _put(store, queue, list(run), held)
             OutboxEntry.objects.using(alias).filter(pk__in=done).delete()
     except OperationalError as error:
         if "lock" in str(error).lower():
@@ -100,7 +104,7 @@ def _step(store: Store, full: set[str]) -> tuple[int, int]:
     return len(entries), len(done)
 
 
-def _put(store: Store, queue: str, entries: list[OutboxEntry], full: set[str]) -> list[int]:
+def _put(store: Store, queue: str, entries: list[OutboxEntry], held: set[str]) -> list[int]:
     jobs = list(_readable(entries))
     try:
         store.enqueue(queue, [job for _, job in jobs])
@@ -108,32 +112,42 @@ def _put(store: Store, queue: str, entries: list[OutboxEntry], full: set[str]) -
     except BrokerUnavailable:
         raise
     except NotReplicated as unsure:
-        # They are in the broker. Waiting for replicas that may never come would hold back all others.
-        logger.warning("%d jobs of the outbox for %s: %s", len(jobs), queue, unsure)
-        return [entry.pk for entry, _ in jobs]
+        # What was sent is in the broker. Waiting for replicas that may never come would hold back all others.
+        sent = len(unsure.enqueued) + len(unsure.words)
+        logger.warning("%d jobs of the outbox for %s: %s", sent, queue, unsure)
+        if sent < len(jobs):
+            # Each further step could wait for replicas as long, with the rows locked.
+            held.add(queue)
+        return [entry.pk for entry, _ in jobs[:sent]]
     except (PublishError, ValueError):
         # One that is refused must not hold back the others; nothing of the step was written.
-        done: list[int] = []
-        for entry, job in jobs:
-            try:
-                if _alone(store, queue, entry, job):
-                    done.append(entry.pk)
-            except QueueFull:
-                # Its rows wait in their order; those of other queues go on.
-                full.add(queue)
-                break
-        return done
+        return _one_by_one(store, queue, jobs, held)
 
 
-def _alone(store: Store, queue: str, entry: OutboxEntry, job: NewJob) -> bool:
-    try:
-        store.enqueue(queue, [job])
-    except (BrokerUnavailable, QueueFull):
-        raise
-    except (PublishError, ValueError) as error:
-        _refuse(entry, error)
-        return False
-    return True
+def _one_by_one(
+    store: Store, queue: str, jobs: list[tuple[OutboxEntry, NewJob]], held: set[str]
+) -> list[int]:
+    done: list[int] = []
+    for entry, job in jobs:
+        try:
+            store.enqueue(queue, [job])
+        except BrokerUnavailable:
+            raise
+        except QueueFull:
+            # Its rows wait in their order; those of other queues go on.
+            held.add(queue)
+            break
+        except NotReplicated as unsure:
+            # As above: it is in the broker, and the others wait for their turn.
+            logger.warning("A job of the outbox for %s: %s", queue, unsure)
+            done.append(entry.pk)
+            held.add(queue)
+            break
+        except (PublishError, ValueError) as error:
+            _refuse(entry, error)
+        else:
+            done.append(entry.pk)
+    return done
 
 
 def _readable(entries: Sequence[OutboxEntry]) -> Iterator[tuple[OutboxEntry, NewJob]]:

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 import queueops
 from queueops.errors import BrokerUnavailable, PayloadTooLarge, UnknownQueue
+from queueops.middleware.depends import AFTER_LIMIT
 from queueops.models import AuditEntry, OutboxEntry
 from queueops.ops import broker, messages, outbox, relay
 from queueops.ops.permissions import Actor
@@ -221,3 +222,39 @@ def test_a_full_queue_lets_its_rows_wait_and_those_of_others_go(task: Any) -> No
     assert not OutboxEntry.objects.refused().exists()
     with broker.store() as store:
         assert relay.relay_all(store) == 2
+
+
+def test_what_was_not_sent_when_no_replica_confirmed_what_was_stays_and_goes_next(task: Any) -> None:
+    parents = queueops.enqueue_many(task, [queueops.Item((n,)) for n in range(AFTER_LIMIT)])
+    with transaction.atomic():
+        relay._away_until = float("inf")
+        options: dict[str, Any] = {"queue": "bulk", "after": parents, "durable": True}
+        ids = [queueops.enqueue_in_transaction(task, (n,), **options) for n in range(3)]
+        other = queueops.enqueue_in_transaction(task, (9,), queue="critical")
+        ids.append(queueops.enqueue_in_transaction(task, (3,), queue="bulk"))
+    with broker.store() as store:
+        # The three wait for more jobs than one step of an enqueue may: the third is not sent.
+        assert relay.relay_all(store) == 3
+        assert store.living(ids) == set(ids[:2])
+        assert waiting("critical") == [other]
+        left = list(OutboxEntry.objects.order_by("id").values_list("task_id", flat=True))
+        assert left == ids[2:], "the last one, too: it must not overtake the third"
+        assert relay.relay_all(store) == 2
+        assert store.living(ids) == set(ids)
+    assert waiting("bulk") == ids[3:]
+    assert not OutboxEntry.objects.exists()
+
+
+def test_a_job_that_no_replica_confirmed_is_not_refused_beside_a_poisoned_one(task: Any) -> None:
+    with transaction.atomic():
+        relay._away_until = float("inf")
+        ids = [queueops.enqueue_in_transaction(task, (n,), durable=True) for n in range(3)]
+    poisoned = OutboxEntry.objects.get(task_id=ids[1])
+    poisoned.head["org"] = "no org at all"
+    poisoned.save()
+    with broker.store() as store:
+        while relay.relay_all(store):
+            pass
+    assert waiting() == [ids[0], ids[2]]
+    assert [entry.task_id for entry in OutboxEntry.objects.all()] == [ids[1]]
+    assert "InvalidOrg" in OutboxEntry.objects.get().error
