@@ -49,9 +49,9 @@ if apps.is_installed("django_celery_beat"):
             super().__init__(*args, **kwargs)
             if self.instance.pk:
                 self.initial |= own_options(self.instance.headers)
-            self.fields[
-                "priority"
-            ].help_text = "0 (sooner) to 10 (later): critical 0, high 1, normal 5, low 8, bulk 10."
+            # Who may only look has a form without fields.
+            if field := self.fields.get("priority"):
+                field.help_text = "0 (sooner) to 10 (later): critical 0, high 1, normal 5, low 8, bulk 10."
 
         def clean_priority(self) -> int | None:
             priority: int | None = self.cleaned_data["priority"]

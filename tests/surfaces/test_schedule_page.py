@@ -90,6 +90,19 @@ def test_whoever_may_change_entries_does_nothing_to_them_without_the_permission(
     PeriodicTask.objects.all().delete()
 
 
+def test_who_may_only_look_at_entries_sees_one(app: Celery, login: Login) -> None:
+    from django.contrib.auth.models import Permission, User
+
+    every = IntervalSchedule.objects.create(every=1, period="hours")
+    row = PeriodicTask.objects.create(name="nightly", task="shop.note", interval=every, priority=8)
+    person = login()
+    User.objects.get().user_permissions.add(*Permission.objects.filter(codename="view_periodictask"))
+    page = person.get(f"{LIST}{row.pk}/change/")
+    assert page.status_code == 200 and "shop.note" in page.content.decode()
+    assert "_save" not in page.content.decode()
+    row.delete()
+
+
 def test_what_passed_while_an_entry_was_disabled_in_admin_is_not_made_up_for(
     app: Celery, client: Client
 ) -> None:
