@@ -10,7 +10,6 @@ from django import forms
 from queueops.api.download import Download
 from queueops.dashboard.actions import GoOn, Unchanged, action
 from queueops.dashboard.fields import Target
-from queueops.models import DeadLetter
 from queueops.models.querysets import DeadLetterQuerySet
 from queueops.ops import dead_letters, error_groups, guarded_replay, letter_files, permissions
 from queueops.ops.dead_letters import Done
@@ -143,8 +142,7 @@ def replay_letter(actor: Actor, data: Mapping[str, Any]) -> str:
 )
 def discard_letter(actor: Actor, data: Mapping[str, Any]) -> str:
     """The letter is closed."""
-    one: Any = DeadLetter.objects.filter(pk=data["letter"])
-    return _told(dead_letters.discard(actor, one, {"letter": data["letter"]}), "discarded")
+    return _told(dead_letters.discard(actor, *matching(letters=[data["letter"]])), "discarded")
 
 
 @action(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,30 +10,46 @@ from typing import Any
 from celery import Celery
 
 from queueops.engine.store import Store
-from queueops.engine.types import Leased
+from queueops.engine.types import Leased, WorkerInfo
+from queueops.middleware import worker_control
 from queueops.ops import dead_letters
 from tests.support import letters, site
+from tests.support.polling import eventually
+from tests.support.stack import Stack
 from tests.support.valkey import Valkey
+from tests.support.worker import Worker
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d[\d:.+Z]*( UTC)?")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{16}\b")
+#: Of a line of exported letters, what is the same each time that the letters are made anew.
+_OF_A_LINE = ("format", "queue", "org", "task", "status", "error_class", "args")
 _LIMITS = ("org", "queue", "weight", "rpm", "burst", "max_in_flight", "share", "paused")
 
 
 @dataclass
 class Scene:
-    """A broker, a database, and the names of what a verb's `prepare` has made in them."""
+    """A broker, a database, and the names of what a verb's `prepare` has made in them.
+
+    Attributes:
+        file: letters as JSON lines, which `prepare` has written, or a surface.
+        worker: a real one, where a verb has needed it.
+        children: its processes before the verb.
+    """
 
     app: Celery
     valkey: Valkey
     store: Store
+    stack: Stack
     names: dict[str, str] = field(default_factory=dict)
+    file: str = ""
+    worker: Worker | None = None
+    children: set[int] = field(default_factory=set)
 
     def clear(self) -> None:
         """Empty both."""
         self.valkey.client().flushall()
         site.empty()
-        self.names = {}
+        self.names, self.file = {}, ""
 
     # What a verb finds
 
@@ -46,26 +63,80 @@ class Scene:
         self.waiting(queue=queue)
         return letters.claim(self.store, queue)
 
-    def dead(self, count: int = 1, queue: str = "bulk") -> None:
+    def dead(self, count: int = 1, queue: str = "bulk", task: str = "shop.deliver") -> None:
         """Dead letters; the first is called LETTER."""
         from queueops.models import DeadLetter
 
         for number in range(count):
-            letters.publish(self.app, number, queue=queue, org="acme")
+            letters.publish(self.app, f"job-{number}", queue=queue, org="acme", task=task)
             letters.die(self.store, queue)
         dead_letters.collect_all(self.store)
         first = DeadLetter.objects.order_by("pk").first()
         assert first is not None
         self.names |= {"LETTER": str(first.pk), "FINGERPRINT": first.fingerprint}
 
+    def at_work(self, *, quiet: bool = False) -> None:
+        """A real worker that takes jobs, or is quiet; it is called WORKER. It stays for the next surface."""
+        if self.worker is None or not self.worker.alive():
+            self.worker = self.stack.start_worker(concurrency=1).wait_ready(within=120)
+        node = self.worker.hostname
+        self.names["WORKER"] = node
+        # It registers again after the broker was emptied, and subscribes a moment after it is ready.
+        eventually(lambda: self._registered() is not None, within=60, what="the worker is registered")
+        control = self.stack.app.control
+        eventually(lambda: control.ping([node], timeout=1), within=60, what="a pong")
+        self.hush(quiet)
+        self.children = eventually(self.processes, within=60, what="its children")
+
+    def hush(self, quiet: bool = True) -> None:
+        """Make the worker quiet, or take that back."""
+        node = self.names["WORKER"]
+        self.stack.app.control.broadcast(
+            worker_control.QUIET, arguments={"on": quiet}, destination=[node], reply=True, timeout=20
+        )
+        self.wait_quiet(quiet)
+
+    def _registered(self) -> WorkerInfo | None:
+        known = [one for one in self.store.workers() if one.node == self.names["WORKER"]]
+        return known[0] if known else None
+
+    def wait_quiet(self, quiet: bool = True) -> None:
+        """Wait until the broker knows that the worker is quiet, or is not."""
+
+        def told() -> bool:
+            found = self._registered()
+            return found is not None and found.quiet == quiet
+
+        eventually(told, within=60, what="the worker has told it")
+
+    def wait_gone(self) -> None:
+        """Wait until the worker has ended, by itself and clean."""
+        assert self.worker is not None
+        assert self.worker.wait_exit(within=60) == 0
+
+    def wait_renewed(self) -> None:
+        """Wait until the worker has other children than before."""
+
+        def renewed() -> bool:
+            found = self.processes()
+            return bool(found) and not found & self.children
+
+        eventually(renewed, within=60, what="new children")
+
+    def processes(self) -> set[int]:
+        """The children of the worker."""
+        node = self.names["WORKER"]
+        stats = self.stack.app.control.inspect([node], timeout=3).stats() or {}
+        return set(stats[node]["pool"]["processes"]) if node in stats else set()
+
     # What it leaves
 
     def picture(self) -> dict[str, Any]:
-        """All that the surfaces must leave the same: jobs, pauses, limits, letters, resources, schedules."""
+        """All that the surfaces must leave the same, times and ids left out."""
         from django_celery_beat.models import PeriodicTask
         from django_celery_results.models import TaskResult
 
-        from queueops.models import DeadLetter, OrgLimit, Resource
+        from queueops.models import ApiToken, DeadLetter, OrgLimit, OutboxEntry, Resource
 
         jobs: dict[str, str] = {}
         for queue in self.store.queues():
@@ -83,7 +154,18 @@ class Scene:
             "letters": sorted(DeadLetter.objects.values_list("status", flat=True)),
             "results": TaskResult.objects.count(),
             "schedules": sorted(PeriodicTask.objects.values_list("name", "enabled", "task")),
+            "workers": [(one.quiet, one.stopping) for one in self.store.workers()],
+            "outbox": sorted(OutboxEntry.objects.values_list("task", "error")),
+            "tokens": [
+                (one.user.get_username(), one.name, one.scope, one.revoked_at is not None)
+                for one in ApiToken.objects.select_related("user")
+            ],
+            "file": [{name: line[name] for name in _OF_A_LINE} for line in self.lines()],
         }
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The letters of the file."""
+        return [json.loads(line) for line in self.file.splitlines()]
 
     def audit(self) -> list[tuple[str, str, str, int]]:
         """Verb, target, parameters and count of each entry; times and ids by what they are called."""
@@ -105,6 +187,6 @@ class Scene:
             text = re.sub(rf"\b{re.escape(value)}\b", name, text)
         return _TIME.sub("TIME", text)
 
-    @staticmethod
-    def _told(parameters: object) -> str:
-        return _ID.sub("ID", _TIME.sub("TIME", str(parameters)))
+    def _told(self, parameters: object) -> str:
+        told = _ID.sub("ID", _TIME.sub("TIME", str(parameters)))
+        return told.replace(f"'letters': [{self.names.get('LETTER')}]", "'letters': [LETTER]")

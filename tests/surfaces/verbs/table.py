@@ -22,11 +22,14 @@ class Verb:
     Attributes:
         name: what the test is called.
         function: the verb in `queueops/ops`, as "module.function".
-        permission: the codename without which nobody may.
+        permission: the codename without which nobody may; `needs`: others of which each is needed as well.
         cli: the command's words. api: path below the API's address, and body. dashboard: the action's name,
             and its form. A surface that does not have the verb is None; `why` says why.
         admin: path of a page of admin below /admin/queueops/, and its form, where the verb is one of rows.
-        prepare: makes what it is done to.
+        prepare: makes what it is done to. after: waits for what goes on when the surface has answered.
+        by_rows: the verb that admin calls instead, where rows are saved or deleted as a whole.
+        reads, writes: it takes, or gives, a file of letters; the command by stdin or stdout. What writes is
+            asked for with GET by the API.
         codes: what the command may end with.
         told: why the entries of the surfaces tell the same with different parameters; "": they do not.
         also: further permissions that its way needs, as those to see the list that it starts from.
@@ -44,12 +47,22 @@ class Verb:
     admin: tuple[str, dict[str, Any]] | None = None
     told: str = ""
     why: str = ""
+    needs: tuple[str, ...] = ()
+    after: Callable[[Scene], object] = lambda scene: None
+    by_rows: str = ""
+    reads: bool = False
+    writes: bool = False
     surfaces: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         have = tuple(name for name in ("cli", "api", "dashboard") if getattr(self, name) is not None)
         assert len(have) == 3 or self.why, f"{self.name}: say why a surface is missing"
         object.__setattr__(self, "surfaces", have + (("admin",) if self.admin else ()))
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """All without which nobody may."""
+        return (self.permission, *self.needs)
 
 
 def _waiting(scene: Scene) -> None:
@@ -122,6 +135,58 @@ def _three_dead(scene: Scene) -> None:
     scene.dead(3)
 
 
+def _exported(scene: Scene) -> None:
+    from queueops.models import DeadLetter
+    from queueops.ops import letter_files, letter_list
+    from queueops.ops.permissions import Actor
+
+    scene.dead(2)
+    lines: list[str] = []
+    letter_files.export(Actor.system("tests"), *letter_list.matching(), lines.append)
+    scene.file = "".join(lines)
+    DeadLetter.objects.all().delete()
+    scene.forget_audit()
+
+
+def _refused_by_the_broker(scene: Scene) -> None:
+    from django.db import transaction
+
+    from queueops.models import OutboxEntry
+    from queueops.ops.in_transaction import enqueue_in_transaction
+
+    with transaction.atomic():
+        enqueue_in_transaction("shop.note", (1,), {}, org="acme", queue="bulk", after=["nobody-knows-it"])
+    row = OutboxEntry.objects.get()
+    assert row.refused_at is not None, "the broker has refused it"
+    scene.names["ROW"] = str(row.pk)
+
+
+def _token_of_another(scene: Scene) -> None:
+    from django.contrib.auth.models import User
+
+    from queueops.ops import tokens
+    from queueops.ops.permissions import Actor
+
+    made = tokens.create(Actor.system("tests"), User.objects.create_user("otto"), "deploy")
+    scene.names["ROW"] = str(made.row.pk)
+    scene.forget_audit()
+
+
+def _at_work(scene: Scene) -> None:
+    scene.at_work()
+
+
+def _quiet(scene: Scene) -> None:
+    scene.at_work(quiet=True)
+
+
+def _dead_with_a_worker(scene: Scene) -> None:
+    # Quiet until they have died: it would run them.
+    scene.at_work(quiet=True)
+    scene.dead(3, queue="standard", task="ledger.run")
+    scene.hush(False)
+
+
 def _old_letter(scene: Scene) -> None:
     from queueops.models import DeadLetter
 
@@ -152,7 +217,7 @@ def _schedule(enabled: bool) -> Callable[[Scene], None]:
         entry = PeriodicTask.objects.create(
             name="nightly", task="shop.deliver", interval=every, enabled=enabled, queue="bulk"
         )
-        scene.names["ENTRY"] = str(entry.pk)
+        scene.names |= {"ENTRY": str(entry.pk), "INTERVAL": str(every.pk)}
 
     return prepare
 
@@ -169,6 +234,11 @@ _RESOURCE_FORM = {"name": "whatsapp", "note": ""} | dict.fromkeys(
     "",
 )
 _NIGHTLY = {"name": "nightly", "task": "tasks.webhooks.deliver", "cron": "0 4 * * *", "queue": "bulk"}
+
+#: Admin's list of django-celery-beat, and what is needed to see and change its rows.
+_SCHEDULES = "/admin/django_celery_beat/periodictask/"
+_ENTRIES = ("view_periodictask", "change_periodictask", "delete_periodictask")
+_ONLY_ROWS = "rows that only admin lists"
 
 VERBS = (
     Verb(
@@ -271,6 +341,7 @@ VERBS = (
         ("orgs/acme/set-limit", {"queue": "bulk", "max_in_flight": 20, "note": "more"}),
         ("set_limit", {"org": "acme", "queue": "bulk", "max_in_flight": "20", "note": "more"}),
         _org_limited,
+        by_rows="limits.save_row",
         admin=("orglimit/ROW/change/", {**_LIMIT_FORM, "max_in_flight": "20", "note": "more"}),
     ),
     Verb(
@@ -301,6 +372,7 @@ VERBS = (
         ("orgs/acme/reset-limit", {"queue": "bulk"}),
         ("reset_limit", {"org": "acme", "queue": "bulk"}),
         _org_limited,
+        by_rows="limits.reset_rows",
         admin=("orglimit/ROW/delete/", {"post": "yes"}),
     ),
     Verb(
@@ -311,6 +383,7 @@ VERBS = (
         ("resources/whatsapp/set-limit", {"max_in_flight": 20}),
         ("set_resource_limit", {"resource": "whatsapp", "max_in_flight": "20"}),
         _resource_limited,
+        by_rows="resources.save_row",
         admin=("resource/ROW/change/", {**_RESOURCE_FORM, "max_in_flight": "20"}),
     ),
     Verb(
@@ -321,6 +394,7 @@ VERBS = (
         ("resources/whatsapp/reset-limit", {}),
         ("reset_resource_limit", {"resource": "whatsapp"}),
         _resource_limited,
+        by_rows="resources.reset_rows",
         admin=("resource/ROW/delete/", {"post": "yes"}),
     ),
     Verb(
@@ -449,6 +523,20 @@ VERBS = (
         told="the command line always watches for letters that die again",
     ),
     Verb(
+        "replay letters carefully",
+        "guarded_replay.replay_guarded",
+        "replay_deadletter",
+        ("dlq", "replay", "--fingerprint", "FINGERPRINT", "--queue", "standard", "--canary", "1", "--yes"),
+        (
+            "dead-letters/replay-guarded",
+            {"filter": {"fingerprint": "FINGERPRINT", "queue": "standard"}, "canary": 1},
+        ),
+        ("replay_canary", {"fingerprint": "FINGERPRINT", "queue": "standard", "canary": "1"}),
+        _dead_with_a_worker,
+        also=("view_deadletter",),
+        after=lambda scene: scene.stack.wait_empty("standard", within=60),
+    ),
+    Verb(
         "discard letters",
         "dead_letters.discard",
         "discard_deadletter",
@@ -458,6 +546,60 @@ VERBS = (
         _three_dead,
         also=("view_deadletter",),
         admin=("deadletter/operate/discard/", {"filter": "queue=bulk", "until": "NOW"}),
+    ),
+    Verb(
+        "replay a letter",
+        "dead_letters.replay",
+        "replay_deadletter",
+        ("dlq", "replay", "LETTER"),
+        ("dead-letters/replay", {"filter": {"letters": ["LETTER"]}}),
+        ("replay_letter", {"letter": "LETTER"}),
+        _three_dead,
+        admin=("deadletter/operate/replay/", {"ids": "LETTER", "until": "NOW"}),
+    ),
+    Verb(
+        "replay a letter with other arguments",
+        "dead_letters.edit_and_replay",
+        "edit_deadletter",
+        None,
+        ("dead-letters/LETTER/edit-and-replay", {"args": [7], "kwargs": {}}),
+        None,
+        _three_dead,
+        needs=("replay_deadletter", "view_payload"),
+        why="people are shown both payloads before, which is a page of admin",
+        admin=("deadletter/LETTER/edit/", {"step": "replay", "args": "[7]", "kwargs": "{}"}),
+    ),
+    Verb(
+        "discard a letter",
+        "dead_letters.discard",
+        "discard_deadletter",
+        ("dlq", "discard", "LETTER", "--yes"),
+        ("dead-letters/discard", {"filter": {"letters": ["LETTER"]}}),
+        ("discard_letter", {"letter": "LETTER"}),
+        _three_dead,
+        admin=("deadletter/operate/discard/", {"ids": "LETTER", "until": "NOW"}),
+    ),
+    Verb(
+        "export letters",
+        "letter_files.export",
+        "export_deadletter",
+        ("dlq", "export", "--queue", "bulk", "--younger-than", "24h"),
+        ("dead-letters/export", {"queue": "bulk", "died_since": "A_DAY_AGO"}),
+        ("export_letters", {"queue": "bulk", "hours": "24"}),
+        _three_dead,
+        needs=("view_payload",),
+        writes=True,
+    ),
+    Verb(
+        "import letters",
+        "letter_files.import_lines",
+        "export_deadletter",
+        ("dlq", "import", "-"),
+        ("dead-letters/import", {"lines": "LINES"}),
+        ("import_letters", {"file": "UPLOAD"}),
+        _exported,
+        needs=("enqueue_job",),
+        reads=True,
     ),
     Verb(
         "purge letters",
@@ -493,6 +635,8 @@ VERBS = (
         ("schedules/ENTRY/enable", {}),
         ("enable_schedule", {"id": "ENTRY"}),
         _schedule(False),
+        also=_ENTRIES,
+        admin=(_SCHEDULES, {"action": "enable_tasks", "_selected_action": "ENTRY"}),
     ),
     Verb(
         "disable schedule",
@@ -502,6 +646,8 @@ VERBS = (
         ("schedules/ENTRY/disable", {}),
         ("disable_schedule", {"id": "ENTRY"}),
         _schedule(True),
+        also=_ENTRIES,
+        admin=(_SCHEDULES, {"action": "disable_tasks", "_selected_action": "ENTRY"}),
     ),
     Verb(
         "run schedule now",
@@ -511,6 +657,8 @@ VERBS = (
         ("schedules/ENTRY/run-now", {}),
         ("run_now", {"id": "ENTRY"}),
         _schedule(True),
+        also=_ENTRIES,
+        admin=(_SCHEDULES, {"action": "run_tasks", "_selected_action": "ENTRY"}),
     ),
     Verb(
         "scale",
@@ -530,6 +678,46 @@ VERBS = (
         ("queues/bulk/unscale", {}),
         ("unscale", {"queue": "bulk"}),
         _scaled,
+    ),
+    Verb(
+        "make a worker quiet",
+        "workers.quiet",
+        "operate_worker",
+        ("worker", "quiet", "WORKER"),
+        ("workers/quiet", {"names": ["WORKER"]}),
+        ("quiet_worker", {"name": "WORKER"}),
+        _at_work,
+        after=Scene.wait_quiet,
+    ),
+    Verb(
+        "have a quiet worker take jobs",
+        "workers.unquiet",
+        "operate_worker",
+        ("worker", "unquiet", "WORKER"),
+        ("workers/unquiet", {"names": ["WORKER"]}),
+        ("unquiet_worker", {"name": "WORKER"}),
+        _quiet,
+        after=lambda scene: scene.wait_quiet(False),
+    ),
+    Verb(
+        "restart a worker",
+        "workers.restart",
+        "operate_worker",
+        ("worker", "restart", "WORKER", "--yes"),
+        ("workers/restart", {"names": ["WORKER"]}),
+        ("restart_worker", {"name": "WORKER"}),
+        _at_work,
+        after=Scene.wait_renewed,
+    ),
+    Verb(
+        "stop a worker",
+        "workers.stop",
+        "operate_worker",
+        ("worker", "stop", "WORKER", "--yes"),
+        ("workers/stop", {"names": ["WORKER"]}),
+        ("stop_worker", {"name": "WORKER"}),
+        _at_work,
+        after=Scene.wait_gone,
     ),
     Verb(
         "enqueue a job",
@@ -559,27 +747,90 @@ VERBS = (
         ("forget_org", {"org": "acme", "sure": "acme"}),
         _known_org,
     ),
+    Verb(
+        "change schedule as a row",
+        "schedules.save_row",
+        "operate_schedule",
+        None,
+        None,
+        None,
+        _schedule(True),
+        also=_ENTRIES,
+        why=_ONLY_ROWS,
+        admin=(
+            f"{_SCHEDULES}ENTRY/change/",
+            {
+                "name": "hourly",
+                "task": "shop.deliver",
+                "interval": "INTERVAL",
+                "queue": "bulk",
+                "args": "[]",
+                "kwargs": "{}",
+                "headers": "{}",
+            },
+        ),
+    ),
+    Verb(
+        "delete schedule as a row",
+        "schedules.delete_rows",
+        "operate_schedule",
+        None,
+        None,
+        None,
+        _schedule(True),
+        also=_ENTRIES,
+        why=_ONLY_ROWS,
+        admin=(f"{_SCHEDULES}ENTRY/delete/", {"post": "yes"}),
+    ),
+    Verb(
+        "retry a job of the outbox",
+        "outbox.retry",
+        "retry_outboxentry",
+        None,
+        None,
+        None,
+        _refused_by_the_broker,
+        also=("view_outboxentry",),
+        why=_ONLY_ROWS,
+        admin=("outboxentry/", {"action": "retry_selected", "_selected_action": "ROW"}),
+    ),
+    Verb(
+        "discard a job of the outbox",
+        "outbox.discard",
+        "discard_outboxentry",
+        None,
+        None,
+        None,
+        _refused_by_the_broker,
+        also=("view_outboxentry",),
+        why=_ONLY_ROWS,
+        admin=("outboxentry/", {"action": "discard_selected", "_selected_action": "ROW"}),
+    ),
+    Verb(
+        "create a token",
+        "tokens.create",
+        "create_apitoken",
+        ("token", "create", "maria", "deploy", "--scope", "operate"),
+        None,
+        None,
+        why="a secret that is said once: who has no token yet, or a browser, makes one in admin",
+        admin=("apitoken/add/", {"name": "deploy", "scope": "operate"}),
+    ),
+    Verb(
+        "revoke a token",
+        "tokens.revoke",
+        "revoke_apitoken",
+        ("token", "revoke", "ROW", "--yes"),
+        None,
+        None,
+        _token_of_another,
+        also=("view_apitoken",),
+        why="beside where tokens are made",
+        admin=("apitoken/", {"action": "revoke_selected", "_selected_action": "ROW"}),
+    ),
 )
 
 #: Verbs of `queueops/ops` that the table does not try, and why.
 ELSEWHERE = {
-    "dead_letters.edit_and_replay": "shows both payloads for comparison: a page of admin",
-    "dead_letters.replay": "of single letters; the table replays by a filter",
-    "guarded_replay.replay_guarded": "waits for workers: tests/ops/test_guarded_replay.py",
-    "letter_files.export": "a file: command line and API",
-    "letter_files.import_lines": "a file: command line and API",
-    "limits.save_row": "what admin saves",
-    "limits.reset_rows": "what admin deletes",
-    "resources.save_row": "what admin saves",
-    "resources.reset_rows": "what admin deletes",
-    "schedules.save_row": "what admin saves",
-    "schedules.delete_rows": "what admin deletes",
-    "outbox.retry": "rows: admin",
-    "outbox.discard": "rows: admin",
-    "tokens.create": "says a secret once: admin and command line",
-    "tokens.revoke": "rows: admin and command line",
-    "workers.quiet": "needs live workers: tests/acceptance/test_workers.py",
-    "workers.unquiet": "needs live workers: tests/acceptance/test_workers.py",
-    "workers.stop": "needs live workers: tests/acceptance/test_workers.py",
-    "workers.restart": "needs live workers: tests/acceptance/test_workers.py",
+    "letter_files.exported": "export, into the file that API and dashboard send",
 }
