@@ -299,8 +299,8 @@ class Request(stock.Request):
         if self._stop is not None and not self._outcome:
             self._end_stopped()
             return
-        if self._outcome == "retried":
-            return  # on_failure was first and published the next attempt
+        if self._outcome not in ("", "dead"):
+            return  # on_failure was first: there is a next attempt, this one runs again, or it was cancelled
         error = TimeLimitExceeded(timeout)
         if not self._outcome and self._next_attempt(error):
             stock.task_ready(self)
