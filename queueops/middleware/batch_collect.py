@@ -119,8 +119,7 @@ class Collector:
     def _start(self, requests: list[Request]) -> None:
         holder = requests[0].holder
         wanted = [request for request in requests if not _is_over(request)]
-        lease_seconds = requests[0].message.channel.lease_seconds
-        tokens = holder.unpark([request.token for request in wanted], lease_seconds)
+        tokens = holder.unpark([request.token for request in wanted])
         for request in wanted:
             if request.token not in tokens:
                 # Given back, lost or cancelled while it waited.

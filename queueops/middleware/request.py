@@ -16,7 +16,7 @@ from typing import Any
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, TaskRevokedError
 from celery.exceptions import Retry as CeleryRetry
 from celery.worker import request as stock
 from celery.worker import state
@@ -177,6 +177,31 @@ class Request(stock.Request):
         return self._stop is not None and (self._stop is Stop.CANCELLED or not ended_by_itself)
 
     # What the pool says
+
+    def may_start(self) -> bool:
+        """Whether a job that may have waited for a slot of the pool is to be started.
+
+        Not when it was stopped meanwhile, nor when its lease was lost or is too old to be trusted: then
+        another worker may run it, and it goes back.
+        """
+        if self.holder is None:
+            return True
+        if self._outcome or self.end_if_stopped():
+            return False
+        if self.holder.may_start(self.token):
+            return True
+        stock.task_ready(self)
+        self._outcome, self.acknowledged = "released", True
+        self.holder.give_back(self.token)
+        return False
+
+    def accepted_here(self, pid: int, time_accepted: float) -> None:
+        """A thread of this process is about to run the job; raises :class:`TaskRevokedError` to keep it from
+        that.
+        """
+        if not self.may_start():
+            raise TaskRevokedError(self.id)
+        self.on_accepted(pid, time_accepted)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """The pool runs the job: the lease goes on."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import signals
@@ -140,10 +141,14 @@ def _bound(base: type[Request], task: Any, pool: Any, app: Any) -> type[Request]
     hard, soft = task.time_limit, task.soft_time_limit
     apply_async = pool.apply_async
     run = trace.fast_trace_task if app.use_fast_trace_task else trace.trace_task_ret
+    # A thread says so before it runs the job, a child when it runs it already.
+    accepted = base.on_accepted if pool.uses_semaphore else base.accepted_here
 
     class BoundRequest(base):  # type: ignore[misc, valid-type]
         def execute_using_pool(self, pool: Any, **_: Any) -> Any:
             if (self.expires or self.id in revoked_ids or self.stamped_headers) and self.revoked():
+                raise TaskRevokedError(self.id)
+            if not self.may_start():  # it may have waited for a child since it was handed over
                 raise TaskRevokedError(self.id)
             time_limit, soft_time_limit = self.time_limits
             result = apply_async(
@@ -156,7 +161,7 @@ def _bound(base: type[Request], task: Any, pool: Any, app: Any) -> type[Request]
                     self._content_type,
                     self._content_encoding,
                 ),
-                accept_callback=self.on_accepted,
+                accept_callback=partial(accepted, self),
                 timeout_callback=self.on_timeout,
                 callback=self.on_success,
                 error_callback=self.on_failure,

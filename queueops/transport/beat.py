@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from itertools import groupby
 from time import monotonic, time
 from typing import Any
 
@@ -17,7 +18,7 @@ import redis
 
 from queueops.engine import scripts
 from queueops.engine.store import STEP, Store
-from queueops.transport import native, prefetch
+from queueops.transport import native
 from queueops.transport.holder import Holder
 
 TICK_SECONDS = 1.0
@@ -124,6 +125,7 @@ class LeaseThread:
                         self._renew_now = False  # before it: what is asked for meanwhile is not in it
                         if refused("renew", self._renew):
                             self._renew_now = True
+                            self._end_doubt()
                         next_renew = now + self.heartbeat
                     if now >= next_tick:
                         refused("reap", self._store.reap)
@@ -169,33 +171,30 @@ class LeaseThread:
     def _give_back(self) -> None:
         holder = self.holder
         returned = holder.outbox.take_given_back()
-        while returned:
-            token, delay_ms, lost, detail = returned[0]
-            try:
-                self._store.release([token], delay_ms=delay_ms, lost=lost, detail=detail)
-            except BaseException:
-                holder.outbox.unreleased(returned)
-                raise
-            holder.forget([token])
-            returned.pop(0)
+        told = 0
+        try:
+            # Together what goes back alike: until all are told there is no renewal.
+            for (delay_ms, lost, detail), alike in groupby(returned, key=lambda item: item[1:]):
+                tokens = [item.token for item in alike]
+                self._store.release(tokens, delay_ms=delay_ms, lost=lost, detail=detail)
+                holder.forget(tokens)
+                told += len(tokens)
+        except BaseException:
+            holder.outbox.unreleased(returned[told:])
+            raise
 
     def _drop_buffer(self) -> None:
         if self.holder.rests and (tokens := self.holder.drop_buffer()):
             self._store.release(tokens)
 
     def _return_ahead(self) -> None:
-        holder = self.holder
-        if holder.returns_ahead and holder.buffer and holder.pace_ms > prefetch.LONG_MS:
-            # Long runs have taken all slots since: other workers may be free.
-            holder.return_ahead()
+        if self.holder.return_ahead():
             self._wake.set()
 
     def _renew(self) -> None:
         holder, store, sent = self.holder, self._store, monotonic()
-        answered = holder.answered()
-        renewal = store.renew(
-            holder.name, holder.running(), answered=answered, registration=self._registration()
-        )
+        answered, ran = holder.answered(), holder.running()
+        renewal = store.renew(holder.name, ran, answered=answered, registration=self._registration())
         if renewal.lost:
             holder.lost(renewal.lost)
         if renewal.cancelled:
@@ -204,7 +203,13 @@ class LeaseThread:
             holder.cancelled(renewal.spared, stop=False)
         with self._following:
             if store is self._store:  # what the broker of before has said settles no doubt about this one
-                holder.trust(sent)
+                holder.trust(sent, ran)
+
+    def _end_doubt(self) -> None:
+        # The broker runs what it can of a renewal, so leases last; but it does not say which are lost. What
+        # has not started goes back, or nothing would be handed over until somebody mends what is refused.
+        if self.holder.in_doubt:
+            self.holder.return_unstarted()
 
     def _registration(self) -> dict[str, Any] | None:
         holder = self.holder

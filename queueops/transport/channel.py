@@ -125,6 +125,7 @@ class Channel(PublishingChannel):
         super().basic_qos(prefetch_size, prefetch_count, apply_global)
         if self.serves_pool and prefetch_count:
             self.holder.slots = prefetch_count
+            self.holder.lease_seconds = self.lease_seconds
             self.holder.returns_ahead = self.prefetch == "auto"
 
     def _listen_for_wake(self) -> None:
@@ -311,7 +312,7 @@ class Channel(PublishingChannel):
             if job.queue not in self.connection._callbacks:
                 holder.give_back(job.token)  # its consumer was cancelled while the claim was on its way
                 continue
-            if self.serves_pool and not holder.hand(job.token, self.lease_seconds):
+            if self.serves_pool and not holder.hand(job.token):
                 continue
             delivered += 1
             try:

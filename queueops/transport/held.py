@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
 
 from queueops.engine.types import Leased
 
@@ -11,11 +10,14 @@ __all__ = ["Held"]
 
 
 class Held:
-    """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds)."""
+    """One lease of this process. ``started`` is set when the pool accepted the job (monotonic seconds).
+
+    ``sure``: monotonic time at which the claim was sent, and later the last renewal that named the lease and
+    found it: from then on it lasts as long as a lease does, however late the answer was read.
+    """
 
     __slots__ = (
         "cancelled",
-        "claimed",
         "ended",
         "handed",
         "job",
@@ -24,12 +26,13 @@ class Held:
         "share",
         "slot",
         "started",
+        "sure",
         "then",
     )
 
-    def __init__(self, job: Leased) -> None:
+    def __init__(self, job: Leased, sure: float) -> None:
         self.job = job
-        self.claimed = monotonic()
+        self.sure = sure
         self.handed = self.lost = self.cancelled = False
         #: Its end is known here and waits for Redis to confirm it.
         self.ended = False

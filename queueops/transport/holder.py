@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic
 from typing import Any
 from uuid import uuid4
 
 from queueops.engine.types import Leased, Settlement
-from queueops.transport import native
+from queueops.transport import native, prefetch
 from queueops.transport.held import Held
 from queueops.transport.outbox import GivenBack, Outbox
 
@@ -62,13 +62,14 @@ class Holder:
         self.outbox = Outbox()
         self._cancelled: deque[str] = deque()
         self._number = 0
-        self._open: set[int] = set()
+        #: When each claim was sent whose answer is outstanding.
+        self._open: dict[int, float] = {}
         self._lock = native.lock()
         self._changed: list[Callable[[bool], None]] = []
         #: The connection was lost since the last renewal: what was claimed ahead may be another's by now.
         self.in_doubt = False
-        #: Monotonic time at which the last renewal was sent that was answered.
-        self.renewed = 0.0
+        #: Older than this since it was last known good, a lease starts nothing.
+        self.lease_seconds = 30.0
         #: Whether what was claimed ahead goes back when no slot gets free: not where a number was asked for.
         self.returns_ahead = False
         self._moved = monotonic()
@@ -79,7 +80,7 @@ class Holder:
         """Return the number of a claim that is about to be sent."""
         with self._lock:
             self._number += 1
-            self._open.add(self._number)
+            self._open[self._number] = monotonic()
             return self._number
 
     def close_claim(self, number: int, jobs: Iterable[Leased] = ()) -> None:
@@ -87,9 +88,9 @@ class Holder:
         broke).
         """
         with self._lock:
-            self._open.discard(number)
+            sent = self._open.pop(number, 0.0)
             for job in jobs:
-                self._held[job.token] = Held(job)
+                self._held[job.token] = Held(job, sent)
                 self.claimed_total += 1
 
     def answered(self) -> int:
@@ -118,7 +119,7 @@ class Holder:
             return self.mean_ms
         return max(self.mean_ms, (monotonic() - self._moved) * 1000)
 
-    def hand(self, token: str, lease_seconds: float) -> bool:
+    def hand(self, token: str) -> bool:
         """Note that a job goes to the pool now; False when it must not: the lease is lost or too old to be
         trusted.
         """
@@ -126,7 +127,7 @@ class Holder:
             held = self._held.get(token)
             if held is None or held.handed or held.cancelled:
                 return False
-            if self._is_fresh(held, lease_seconds):
+            if self._is_fresh(held):
                 held.handed = held.slot = True
                 self._busy += 1
                 self._moved = monotonic()
@@ -135,9 +136,14 @@ class Holder:
         self._announce(True)
         return False
 
-    def _is_fresh(self, held: Held, lease_seconds: float) -> bool:
+    def may_start(self, token: str) -> bool:
+        """Whether a job that was handed over, and waited for the pool since, may still be started."""
+        held = self._held.get(token)
+        return held is not None and not held.lost and not self.in_doubt and self._is_fresh(held)
+
+    def _is_fresh(self, held: Held) -> bool:
         # Else the process stood still or was cut off since: another worker may have the job.
-        return monotonic() - max(held.claimed, self.renewed) < lease_seconds
+        return monotonic() - held.sure < self.lease_seconds
 
     def _return(self, token: str) -> None:
         del self._held[token]
@@ -155,14 +161,14 @@ class Holder:
             self._busy -= 1
             return True
 
-    def unpark(self, tokens: Iterable[str], lease_seconds: float) -> set[str]:
+    def unpark(self, tokens: Iterable[str]) -> set[str]:
         """Note that these jobs go to the pool together, in one slot; returns those that may: they are neither
         lost, nor cancelled, nor given back, and their leases can be trusted.
         """
         with self._lock:
             waited = {token: held for token in tokens if (held := self._held.get(token)) and held.parked}
             self.parked -= len(waited)
-            stale = [token for token, held in waited.items() if not self._is_fresh(held, lease_seconds)]
+            stale = [token for token, held in waited.items() if not self._is_fresh(held)]
             for token in stale:
                 del waited[token]
                 self._return(token)
@@ -272,12 +278,16 @@ class Holder:
                 if held is not None and not held.handed:
                     del self._held[token]
 
-    def trust(self, sent: float) -> None:
-        """Redis has answered a renewal: what it did not call lost is this process's.
+    def trust(self, sent: float, named: Iterable[str]) -> None:
+        """Redis has answered a renewal: what it was asked for and did not call lost is this process's.
 
-        ``sent``: monotonic time at which the renewal was sent.
+        ``sent``: monotonic time at which the renewal was sent. ``named``: the tokens in it.
         """
-        self.renewed = sent
+        with self._lock:
+            for token in named:
+                held = self._held.get(token)
+                if held is not None and not held.lost:
+                    held.sure = sent
         if self.in_doubt:
             self.in_doubt = False
             self._announce(False)
@@ -338,23 +348,38 @@ class Holder:
         released.
         """
         with self._lock:
-            tokens = [job.token for job in list(self.buffer)]
+            tokens = list(self._take_buffer())
             if self.parked:
                 tokens += [token for token, held in self._held.items() if held.parked]
                 self.parked = 0
-            self.buffer.clear()
             for token in tokens:
                 self._held.pop(token, None)
             return tokens
 
-    def return_ahead(self) -> None:
-        """Give back what was claimed ahead."""
-        with self._lock, suppress(IndexError):
+    def _take_buffer(self) -> Iterator[str]:
+        # One by one: the consuming thread takes from one end and adds at the other meanwhile.
+        with suppress(IndexError):
             while True:
-                # One by one: the consuming thread takes from the other end meanwhile.
-                token = self.buffer.pop().token
+                yield self.buffer.pop().token
+
+    def return_ahead(self) -> bool:
+        """Give back what was claimed ahead when long runs have taken all slots since, as other workers may be
+        free; returns whether anything was.
+        """
+        if not self.returns_ahead or not self.buffer or self.free or self.pace_ms <= prefetch.LONG_MS:
+            return False
+        with self._lock:
+            for token in self._take_buffer():
                 if token in self._held:
                     self._return(token)
+        return True
+
+    def return_unstarted(self) -> None:
+        """Give back what waits in the buffer and in batches; nothing that is left is in doubt."""
+        for token in self.drop_buffer():
+            self.outbox.give_back(GivenBack(token))
+        self.in_doubt = False
+        self._announce(True)
 
     def running(self) -> dict[str, float]:
         """Return ms run so far, by token, of every lease: what a renewal tells Redis."""

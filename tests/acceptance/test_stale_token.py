@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.support.polling import eventually
+from tests.support.polling import eventually, stays
 from tests.support.stack import LEASE_SECONDS, Stack
 
 
@@ -52,3 +52,37 @@ def test_a_late_settle_does_not_end_the_second_run(stack: Stack) -> None:
     eventually(lambda: stack.ledger.ends("job") == 2, within=20)
     stack.wait_empty()
     assert stack.snapshot().totals["succeeded"] == 1
+
+
+@pytest.mark.parametrize("pool", ["threads", "prefork"])
+def test_what_waited_in_the_pool_does_not_start_when_another_has_run_it(stack: Stack, pool: str) -> None:
+    # Given a worker that gives its pool more short jobs than it has slots, one of them behind a long one
+    quick = [f"quick-{n}" for n in range(40)]
+    for job in quick:
+        stack.enqueue("run", job)
+    frozen = stack.worker(pool=pool, concurrency=1)
+    stack.wait_ended(*quick, within=20)
+    stack.wait_empty()
+    with stack.store() as store:
+        store.pause("standard")  # so that one claim finds both
+        stack.enqueue("hold", "long", "first door")
+        stack.enqueue("run", "behind")
+        store.resume("standard")
+    stack.wait_started("long")
+    eventually(lambda: stack.snapshot().leased == 2, within=5, what="the second is the pool's")
+    # When it stands still, and another one runs both
+    frozen.send_all(signal.SIGSTOP)
+    other = stack.worker(pool=pool, concurrency=2)
+    stack.wait_ended("behind", within=LEASE_SECONDS + 15)
+    stack.ledger.open("first door")
+    stack.wait_ended("long", within=10)
+    frozen.send_all(signal.SIGCONT)
+    # Then it ends what it had begun, and starts nothing that it has lost
+    eventually(lambda: stack.ledger.ends("long") == 2, within=10, what="the end of the first run")
+    stack.enqueue("run", "new")
+    stack.wait_ended("new")
+    stays(lambda: stack.ledger.starts("behind") == 1, during=2)
+    eventually(lambda: stack.is_empty(), within=10)
+    assert not stack.dead()
+    frozen.stop()
+    other.stop()
