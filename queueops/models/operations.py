@@ -82,6 +82,7 @@ class Alert(models.Model):
     text = models.TextField()
     since = models.DateTimeField()
     told_at = models.DateTimeField("told", null=True, blank=True)
+    telling_until = models.DateTimeField(null=True, blank=True)
     gone_since = models.DateTimeField("right since", null=True, blank=True)
 
     objects: ClassVar[models.Manager[Alert]] = models.Manager()

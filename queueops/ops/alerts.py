@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from queueops.conf import config
@@ -35,6 +35,10 @@ logger = logging.getLogger("queueops.alerts")
 SECONDS = 15.0
 #: The name of that process's lock.
 LOCK = "alerts"
+
+#: A notice is being told for at most so long; it is told again when nobody has said by then that it was. With
+#: several at once the last one waits for the receivers of all: longer than mail and webhook take for a dozen.
+TELLING = timedelta(minutes=5)
 
 _ACTOR = Actor.system("alerts")
 
@@ -142,17 +146,17 @@ def _noted(key: str, trouble: Trouble, at: datetime) -> Alert | None:
 
 
 def _wrong(alert: Alert, trouble: Trouble, at: datetime) -> None:
-    if alert.gone_since is not None and alert.told_at is None:
+    if alert.gone_since is not None and not _may_be_told(alert):
         # It was right for a while and nobody knows that it was not: the trouble begins anew.
         Alert.objects.filter(pk=alert.pk).update(gone_since=None, since=at, text=trouble.text)
         return
     Alert.objects.filter(pk=alert.pk).update(gone_since=None, text=trouble.text)
     if alert.told_at is not None or at - alert.since < timedelta(minutes=trouble.minutes):
         return
-    # Whoever changes the row tells; two processes may look at once while the broker is away.
-    mine = Alert.objects.filter(pk=alert.pk, told_at=None).update(told_at=at)
-    if mine and not _tell("begin", alert, trouble.text, at):
-        Alert.objects.filter(pk=alert.pk).update(told_at=None)
+    mine = _taken(alert, at, told_at=None)
+    if mine is not None:
+        told = _tell("begin", alert, trouble.text, at)
+        mine.update(told_at=at if told else None, telling_until=None)
 
 
 def _right(alert: Alert, at: datetime) -> None:
@@ -161,19 +165,41 @@ def _right(alert: Alert, at: datetime) -> None:
         alert.gone_since = at
     if at - alert.gone_since < timedelta(minutes=config().alerts.clear_minutes):
         return
-    row = Alert.objects.filter(pk=alert.pk)
-    if alert.told_at is None:
-        row.filter(told_at=None, gone_since=alert.gone_since).delete()
+    if not _may_be_told(alert):
+        unseen = Alert.objects.filter(pk=alert.pk, told_at=None, telling_until=None)
+        unseen.filter(gone_since=alert.gone_since).delete()
         return
-    # Whoever changes the row tells. It goes when somebody was told, so that a failed notice is tried again at
-    # the next look; one whose process died is, when the time to wait is over once more.
-    mine = row.filter(gone_since=alert.gone_since).update(gone_since=at)
-    if not mine:
-        return
-    if _tell("end", alert, f"It is over. It was: {alert.text}", at):
-        row.delete()
-    else:
-        row.filter(gone_since=at).update(gone_since=alert.gone_since)
+    # The row goes when somebody was told, so that a failed notice is tried again at the next look.
+    mine = _taken(alert, at, gone_since=alert.gone_since)
+    if mine is not None:
+        if _tell("end", alert, f"It is over. It was: {alert.text}", at):
+            mine.delete()
+        else:
+            mine.update(telling_until=None)
+
+
+def _may_be_told(alert: Alert) -> bool:
+    """Whether anybody may know of it: a process that died while it told has left no word."""
+    return alert.told_at is not None or alert.telling_until is not None
+
+
+def _taken(alert: Alert, at: datetime, **still: datetime | None) -> QuerySet[Alert] | None:
+    """Take the telling of an alert; `None` when somebody else is at it, or was.
+
+    Two processes may look at once: while the broker is away, and while telling takes longer than a look. Who
+    took it has it alone until `TELLING` is over; whoever dies meanwhile leaves it to the others.
+
+    Args:
+        alert: the row as it was read.
+        at: now.
+        still: values that it must still have.
+
+    Returns:
+        The row, for as long as this call's taking holds.
+    """
+    row, until = Alert.objects.filter(pk=alert.pk), at + TELLING
+    free = Q(telling_until=None) | Q(telling_until__lte=at)
+    return row.filter(telling_until=until) if row.filter(free, **still).update(telling_until=until) else None
 
 
 def _tell(event: str, alert: Alert, text: str, at: datetime) -> bool:

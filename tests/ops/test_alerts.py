@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -204,6 +204,82 @@ def test_two_that_look_at_once_tell_the_end_once(app: Celery, store: Store, conf
     # As another process has read the row, before the first told.
     alerts._right(seen, START + timedelta(minutes=6))
     assert len(mail.outbox) == 2
+
+
+@pytest.fixture
+def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Have this done, once, when the next notice is about to be sent."""
+    send = alert_notices.send
+
+    def arrange(meanwhile: Callable[[], None]) -> None:
+        def first(notice: alert_notices.Notice) -> bool:
+            monkeypatch.setattr(alert_notices, "send", send)
+            meanwhile()
+            return send(notice)
+
+        monkeypatch.setattr(alert_notices, "send", first)
+
+    yield arrange
+
+
+def die() -> None:
+    """The process ends."""
+    raise SystemExit
+
+
+def test_a_notice_whose_process_died_is_told_by_another(
+    app: Celery, store: Store, configured: None, telling: Any
+) -> None:
+    patience = alerts.TELLING.total_seconds() / 60
+    letters.publish(app)
+    look(0)
+    telling(die)
+    with pytest.raises(SystemExit):
+        look(3)
+    assert look(3.5) == [], "for all that others know it is being told"
+    assert look(3 + patience) == [NO_WORKER]
+    assert look(30) == []
+
+    serve(store)
+    look(31)
+    telling(die)
+    with pytest.raises(SystemExit):
+        look(33)
+    assert look(33.5) == []
+    assert look(33 + patience) == [NO_WORKER_OVER]
+    assert not Alert.objects.exists()
+
+
+def test_two_that_look_tell_once_also_when_telling_takes_long(
+    app: Celery, store: Store, outbox: list[Any], telling: Any
+) -> None:
+    letters.publish(app)
+    with override_settings(QUEUEOPS={"ALERTS": {**ALERTS, "clear_minutes": 0}}):
+        look(0)
+        beside: list[list[str]] = []
+        telling(lambda: beside.append(look(3.5)))
+        assert look(3) == [NO_WORKER]
+        serve(store)
+        telling(lambda: beside.append(look(4.5)))
+        assert look(4) == [NO_WORKER_OVER]
+    assert beside == [[], []]
+    assert not Alert.objects.exists()
+
+
+def test_what_is_over_while_it_is_being_told_is_told_of_as_over(
+    app: Celery, store: Store, outbox: list[Any], telling: Any
+) -> None:
+    def over() -> None:
+        serve(store)
+        assert look(3.5) == []
+
+    letters.publish(app)
+    with override_settings(QUEUEOPS={"ALERTS": {**ALERTS, "clear_minutes": 0}}):
+        look(0)
+        telling(over)
+        assert look(3) == [NO_WORKER]
+        assert look(4) == [NO_WORKER_OVER]
+    assert not Alert.objects.exists()
 
 
 def test_a_webhook_that_cannot_be_sent_to_is_a_failure_and_no_fault(
