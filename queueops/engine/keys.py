@@ -241,7 +241,7 @@ PATTERNS: dict[str, Key] = _table(
         "taken",
         "taken",
         "zset",
-        "slots of resources held by code: resource TAB id TAB flags, by ms of expiry",
+        "slots of resources held by code: resource TAB id/ms that it is held for TAB flags, by ms of expiry",
     ),
     ("bucket", "bucket:{name}", "string", "tat in us of a rate that code asks for; expires when it is full"),
     ("schedule", "schedule", "hash", "entry of the schedule -> due ms of its latest job"),

@@ -61,6 +61,34 @@ def test_the_slot_of_code_that_died_comes_back_by_itself(world: World) -> None:
     check(world)
 
 
+def test_a_clock_that_steps_back_keeps_no_slot_for_longer_than_it_was_taken_for(world: World) -> None:
+    world.store.set_resources({"mail": ResourceLimits(max_in_flight=2)}, now_ms=world.now)
+    world.beat()
+    acquire(world, hold_ms=5_000)
+    acquire(world, hold_ms=20_000)
+    world.clock.advance(seconds=-3600)
+    world.beat()
+    assert look(world) == (2, "resource_concurrency")
+
+    world.beat_for(5)
+    assert look(world) == (1, None)
+    # One that was taken after the step stays for its time.
+    after = acquire(world, hold_ms=30_000)
+    world.beat_for(15)
+    assert look(world) == (1, None)
+    assert world.store.give_slot(after.slot, now_ms=world.now)
+    check(world)
+
+
+def test_a_slot_that_was_taken_before_anybody_saw_the_clock_step_back_keeps_its_time(world: World) -> None:
+    world.store.set_resources({"mail": ResourceLimits(max_in_flight=2)}, now_ms=world.now)
+    world.beat()
+    world.clock.advance(seconds=-60)
+    slot = acquire(world, hold_ms=30_000).slot
+    world.beat_for(29)
+    assert world.store.give_slot(slot, now_ms=world.now)
+
+
 def test_how_code_ends_counts_for_the_breaker_and_it_may_be_a_probe(world: World) -> None:
     breaker = Breaker(min_calls=2, open_seconds=10, probes=1)
     world.store.set_resources({"mail": ResourceLimits(breaker=breaker)}, now_ms=world.now)

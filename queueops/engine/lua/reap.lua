@@ -2,9 +2,10 @@
 -- KEYS    1 prefix
 -- ARGV    1 now_ms ('' = Redis TIME)   2 lease ms   3 at most so many leases
 -- RETURNS number of leases ended
--- COST    O(log jobs) a lease; at most 1,000 timers of each queue whose closed orgs are to be looked at again
+-- COST    O(log jobs) a lease; at most 1,000 timers of each queue whose closed orgs are to be looked at again;
+--         once a clock has stepped back, at most 10,000 slots that code holds
 -- KEEPS   after an absence of the broker or a jump of its clock nothing is reaped for one lease length;
---         a clock that stepped back leaves no lease and no closing in its former future
+--         a clock that stepped back leaves no lease, no slot and no closing in its former future
 
 --- @include "lib/clock"
 --- @include "lib/state"
@@ -21,6 +22,7 @@ local function clock_stepped_back()
     'LIMIT', 0, HOLDERS_A_CALL)) do
     redis.call('ZADD', key.holders(), now.ms + lease_ms, holder)
   end
+  slots.stepped_back()
   for _, queue in ipairs(redis.call('SMEMBERS', key.queues())) do wake.all(queue) end
 end
 
