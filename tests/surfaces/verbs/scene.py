@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from celery import Celery
 
+from queueops.api import letters as letter_routes
+from queueops.dashboard import letter_actions
 from queueops.engine.store import Store
 from queueops.engine.types import Leased, WorkerInfo
 from queueops.middleware import worker_control
-from queueops.ops import dead_letters
+from queueops.ops import dead_letters, leases, stopping, worker_answers
 from tests.support import letters, site
 from tests.support.polling import eventually
 from tests.support.stack import Stack
@@ -23,6 +27,14 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d[\d:.+Z]*( UTC)?")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{16}\b")
 #: Of a line of exported letters, what is the same each time that the letters are made anew.
 _OF_A_LINE = ("format", "queue", "org", "task", "status", "error_class", "args")
+#: How long a real worker has to answer, and its jobs to end: long enough on the busiest machine.
+_PATIENCE = (
+    (worker_answers, "ANSWER_SECONDS"),
+    (stopping, "ANSWER_SECONDS"),
+    (leases, "STOP_SECONDS"),
+    (letter_actions, "CANARY_SECONDS"),
+    (letter_routes, "_WORK_SECONDS"),
+)
 _LIMITS = ("org", "queue", "weight", "rpm", "burst", "max_in_flight", "share", "paused")
 
 
@@ -40,6 +52,7 @@ class Scene:
     valkey: Valkey
     store: Store
     stack: Stack
+    monkeypatch: pytest.MonkeyPatch
     names: dict[str, str] = field(default_factory=dict)
     file: str = ""
     worker: Worker | None = None
@@ -77,6 +90,8 @@ class Scene:
 
     def at_work(self, *, quiet: bool = False) -> None:
         """A real worker that takes jobs, or is quiet; it is called WORKER. It stays for the next surface."""
+        for home, name in _PATIENCE:
+            self.monkeypatch.setattr(home, name, 120.0)
         if self.worker is None or not self.worker.alive():
             self.worker = self.stack.start_worker(concurrency=1).wait_ready(within=120)
         node = self.worker.hostname
@@ -99,6 +114,18 @@ class Scene:
     def _registered(self) -> WorkerInfo | None:
         known = [one for one in self.store.workers() if one.node == self.names["WORKER"]]
         return known[0] if known else None
+
+    def stuck(self) -> None:
+        """A job that a real worker runs for long, and no other one after it; it is called JOB."""
+        if self.worker is not None:
+            # It may still run the job of the surface before, with all the hands that it has.
+            self.worker.kill()
+        self.at_work()
+        job = f"stuck-{uuid.uuid4()}"
+        self.names["JOB"] = str(self.stack.enqueue("hold", job, "never", 3_600.0, org="acme").id)
+        eventually(lambda: self.stack.snapshot().leased == 1, within=60, what="the worker has the job")
+        self.stack.wait_started(job, within=60)
+        self.hush()
 
     def wait_quiet(self, quiet: bool = True) -> None:
         """Wait until the broker knows that the worker is quiet, or is not."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from tests.support import letters
 from tests.surfaces.verbs.scene import Scene
 
 
@@ -118,6 +119,11 @@ def _panic(scene: Scene) -> None:
 def _held(scene: Scene) -> None:
     scene.waiting()
     scene.store.hold(scene.names["JOB"])
+
+
+def _with_parent(scene: Scene) -> None:
+    parent = letters.publish(scene.app, 1, queue="bulk")
+    scene.waiting(after=[parent])
 
 
 def _late(scene: Scene) -> None:
@@ -465,6 +471,15 @@ VERBS = (
         _held,
     ),
     Verb(
+        "release job from its parents",
+        "jobs.release",
+        "hold_job",
+        ("job", "release", "JOB", "--from-parents"),
+        ("jobs/release", {"task_ids": ["JOB"], "from_parents": True}),
+        ("release_from_parents", {"task_id": "JOB"}),
+        _with_parent,
+    ),
+    Verb(
         "retry job",
         "jobs.retry",
         "retry_job",
@@ -474,7 +489,16 @@ VERBS = (
         _late,
     ),
     Verb(
-        "unstick job",
+        "give a stuck job back",
+        "leases.unstick",
+        "unstick_job",
+        ("queue", "unstick", "--job", "JOB", "--yes"),
+        ("jobs/JOB/unstick", {"to": "lane"}),
+        ("unstick", {"task_id": "JOB"}),
+        Scene.stuck,
+    ),
+    Verb(
+        "unstick job to the dead letters",
         "leases.unstick",
         "unstick_job",
         ("queue", "unstick", "--job", "JOB", "--to-dead", "--yes"),

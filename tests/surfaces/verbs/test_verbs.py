@@ -20,9 +20,7 @@ from django.test import Client
 from django.utils import timezone
 
 from queueops import ops
-from queueops.api import letters
-from queueops.dashboard import letter_actions
-from queueops.ops import broker, worker_answers
+from queueops.ops import broker
 from tests.support.stack import Stack
 from tests.support.valkey import Valkey
 from tests.surfaces.verbs.scene import Scene
@@ -35,12 +33,8 @@ BY_NAME = [pytest.param(verb, id=verb.name) for verb in VERBS]
 
 @pytest.fixture
 def scene(stack: Stack, app: Celery, valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    # Real workers answer and run jobs here however busy the machine is.
-    monkeypatch.setattr(worker_answers, "ANSWER_SECONDS", 60.0)
-    monkeypatch.setattr(letter_actions, "CANARY_SECONDS", 120.0)
-    monkeypatch.setattr(letters, "_WORK_SECONDS", 120.0)
     with broker.store() as store:
-        yield Scene(app, valkey, store, stack)
+        yield Scene(app, valkey, store, stack, monkeypatch)
 
 
 def person(verb: Verb) -> User:
