@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 
 from queueops.api import letters as letter_routes
+from queueops.api import system as system_routes
 from queueops.dashboard import letter_actions
 from queueops.engine.store import Store
 from queueops.engine.types import Leased, WorkerInfo
@@ -27,13 +28,15 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d[\d:.+Z]*( UTC)?")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9a-f]{16}\b")
 #: Of a line of exported letters, what is the same each time that the letters are made anew.
 _OF_A_LINE = ("format", "queue", "org", "task", "status", "error_class", "args")
-#: How long a real worker has to answer, and its jobs to end: long enough on the busiest machine.
+#: How long a real worker has to answer, its jobs to end, and the broker's pulse to come back where a surface
+#: took longer than it lasts: enough on the busiest machine.
 _PATIENCE = (
     (worker_answers, "ANSWER_SECONDS"),
     (stopping, "ANSWER_SECONDS"),
     (leases, "STOP_SECONDS"),
     (letter_actions, "CANARY_SECONDS"),
     (letter_routes, "_WORK_SECONDS"),
+    (system_routes, "_RECOVER_SECONDS"),
 )
 _LIMITS = ("org", "queue", "weight", "rpm", "burst", "max_in_flight", "share", "paused")
 
@@ -45,7 +48,7 @@ class Scene:
     Attributes:
         file: letters as JSON lines, which `prepare` has written, or a surface.
         worker: a real one, where a verb has needed it.
-        children: its processes before the verb.
+        children: its processes before the verb; `renewed`: whether it has others since.
     """
 
     app: Celery
@@ -57,12 +60,13 @@ class Scene:
     file: str = ""
     worker: Worker | None = None
     children: set[int] = field(default_factory=set)
+    renewed: bool = False
 
     def clear(self) -> None:
         """Empty both."""
         self.valkey.client().flushall()
         site.empty()
-        self.names, self.file = {}, ""
+        self.names, self.file, self.renewed = {}, "", False
 
     # What a verb finds
 
@@ -75,6 +79,18 @@ class Scene:
         """A job that a worker has which nobody can reach; it is called JOB."""
         self.waiting(queue=queue)
         return letters.claim(self.store, queue)
+
+    def expired(self, queue: str = "bulk") -> None:
+        """A job whose worker has gone without a word, while others went on; it is called JOB."""
+        self._be_patient()
+        now = self.store.now_ms()
+        for ago in range(2 * self.store.lease_ms, 0, -1_000):
+            # The broker's pulse, by which it knows that the living could renew.
+            self.store.reap(1, now_ms=now - ago)
+        self.running(queue)
+        holders = self.store.key("holders")
+        [holder] = self.store.client.zrange(holders, 0, -1)
+        self.store.client.zadd(holders, {holder: now - 1})
 
     def dead(self, count: int = 1, queue: str = "bulk", task: str = "shop.deliver") -> None:
         """Dead letters; the first is called LETTER."""
@@ -90,8 +106,7 @@ class Scene:
 
     def at_work(self, *, quiet: bool = False) -> None:
         """A real worker that takes jobs, or is quiet; it is called WORKER. It stays for the next surface."""
-        for home, name in _PATIENCE:
-            self.monkeypatch.setattr(home, name, 120.0)
+        self._be_patient()
         if self.worker is None or not self.worker.alive():
             self.worker = self.stack.start_worker(concurrency=1).wait_ready(within=120)
         node = self.worker.hostname
@@ -102,6 +117,10 @@ class Scene:
         eventually(lambda: control.ping([node], timeout=1), within=60, what="a pong")
         self.hush(quiet)
         self.children = eventually(self.processes, within=60, what="its children")
+
+    def _be_patient(self) -> None:
+        for home, name in _PATIENCE:
+            self.monkeypatch.setattr(home, name, 120.0)
 
     def hush(self, quiet: bool = True) -> None:
         """Make the worker quiet, or take that back."""
@@ -149,6 +168,7 @@ class Scene:
             return bool(found) and not found & self.children
 
         eventually(renewed, within=60, what="new children")
+        self.renewed = True
 
     def processes(self) -> set[int]:
         """The children of the worker."""
@@ -169,6 +189,7 @@ class Scene:
         for queue in self.store.queues():
             rows, _ = self.store.job_page(queue=queue)
             jobs |= {row.task_id: f"{row.state} in {queue}" for row in rows}
+        scales, _ = self.store.scales(sorted(self.store.queues()))
         return {
             "jobs": sorted(jobs.values()),
             "paused": {
@@ -181,7 +202,9 @@ class Scene:
             "letters": sorted(DeadLetter.objects.values_list("status", flat=True)),
             "results": TaskResult.objects.count(),
             "schedules": sorted(PeriodicTask.objects.values_list("name", "enabled", "task")),
-            "workers": [(one.quiet, one.stopping) for one in self.store.workers()],
+            "workers": [(one.quiet, one.stopping, self.renewed) for one in self.store.workers()],
+            "scaled": {queue: one and one.count for queue, (one, _) in scales.items()},
+            "depths": {queue: self.store.client.llen(queue) for queue in self.store.queues()},
             "outbox": sorted(OutboxEntry.objects.values_list("task", "error")),
             "tokens": [
                 (one.user.get_username(), one.name, one.scope, one.revoked_at is not None)

@@ -80,6 +80,12 @@ def _task_paused(scene: Scene) -> None:
     scene.store.pause("bulk", task="shop.deliver")
 
 
+def _broken(scene: Scene) -> None:
+    # Of what kombu counts a queue by: the doctor makes it again.
+    _waiting(scene)
+    scene.store.client.delete("bulk")
+
+
 def _org_limited(scene: Scene) -> None:
     from queueops.models import OrgLimit
 
@@ -513,7 +519,7 @@ VERBS = (
         ("system", "recover"),
         ("recover", {}),
         ("recover", {}),
-        Scene.running,
+        Scene.expired,
     ),
     Verb(
         "cleanup",
@@ -531,7 +537,7 @@ VERBS = (
         ("system", "doctor", "--repair"),
         ("doctor/repair", {}),
         ("repair", {}),
-        _waiting,
+        _broken,
         codes=(0, 6),
     ),
     Verb(

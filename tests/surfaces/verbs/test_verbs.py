@@ -167,6 +167,7 @@ def test_every_surface_does_the_same_and_says_so_in_the_audit(verb: Verb, scene:
         SURFACES[surface](verb, scene, person(verb))
         verb.after(scene)
         picture, audit = scene.picture(), scene.audit()
+        assert picture != before, f"{surface} has done nothing that can be seen"
         assert audit, f"{surface} leaves no entry in the audit log"
         assert {entry_surface(scene)} == {surface}
         done[surface] = (before, picture, audit)
