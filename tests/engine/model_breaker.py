@@ -154,5 +154,5 @@ class ModelBreaker:
         assert picture.forced == self.by_hand
         if self.by_hand:
             assert picture.until_ms == self.until_ms, "a person has said until when"
-        elif is_asked:
+        elif is_asked and picture.breaker == "open":
             assert picture.until_ms <= min(self.until_ms, now_ms + self.length_ms), "it is open for too long"

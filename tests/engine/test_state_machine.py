@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.engine.machine.base import Base
+from tests.engine.machine.borrowing import Borrowing
 from tests.engine.machine.ending import Ending
 from tests.engine.machine.handling import Handling
 from tests.engine.machine.publishing import Publishing
@@ -23,11 +24,11 @@ from tests.engine.machine.working import Working
 from tests.support.valkey import Valkey
 
 
-class Jobs(Publishing, Handling, Working, Ending):
+class Jobs(Publishing, Handling, Working, Borrowing, Ending):
     """Everything that can happen."""
 
 
-class Calls(Working, Ending):
+class Calls(Working, Borrowing, Ending):
     """Plain jobs that call a resource, so that limits, its breaker and the clock meet more often."""
 
 

@@ -14,7 +14,7 @@ from queueops.engine.types import Claim, Settlement
 from queueops.errors import UnknownParent
 from tests.engine.model import Model, ModelJob
 from tests.engine.model_breaker import ModelBreaker, Verdict
-from tests.engine.model_gates import Gate, Gates
+from tests.engine.model_gates import NOTICED_MS, Gate, Gates
 from tests.engine.world import QUEUE, World
 
 ORGS = ("a", "b")
@@ -52,6 +52,8 @@ class Base(RuleBasedStateMachine):
         self.store = self.world.store
         self.model = Model()
         self.gates = Gates(self.world.now)
+        self.slots: dict[str, tuple[int, int]] = {}  # of code that is no job: until when, and for how long
+        self.beaten_ms = self.now
         self.published: list[tuple[str, NewJob]] = []
         self.virtual = dict.fromkeys(QUEUES, 0.0)
         self.world.beat()
@@ -116,7 +118,8 @@ class Base(RuleBasedStateMachine):
         return claim
 
     def in_flight(self, gate: Gate) -> int:
-        return sum(gate in gates_of(job.queue, job.job) for job in self.leased())
+        jobs = sum(gate in gates_of(job.queue, job.job) for job in self.leased())
+        return jobs + len(self.slots) if gate == MAIL else jobs
 
     def must_run(self, job: ModelJob, queues: tuple[str, ...]) -> bool:
         """Whether a worker of these queues that has a slot may not be told that there is nothing to do."""
@@ -138,6 +141,10 @@ class Base(RuleBasedStateMachine):
             self.mail.end(known.token, verdict, self.now, self.gates.elapsed_ms)
             self.breaker_does_what_it_should()
 
+    def slot_ended(self, slot: str, verdict: Verdict) -> None:
+        del self.slots[slot]
+        self.mail.end(slot, verdict, self.now, self.gates.elapsed_ms)
+
     # The resource
 
     @property
@@ -158,9 +165,19 @@ class Base(RuleBasedStateMachine):
             step = max(-BEAT_MS, min(BEAT_MS, ms))
             self.tick(step)
             ms -= step
-            assert self.world.beat() == 0, "leases that are renewed in time were reaped"
+            assert self.beat() == 0, "leases that are renewed in time were reaped"
             for holder in HOLDERS:
                 assert self.world.renew(holder, {job.token: 0 for job in self.leased(holder)}) == []
+
+    def beat(self) -> int:
+        reaped = self.world.beat()
+        for slot, (until_ms, hold_ms) in list(self.slots.items()):
+            if self.beaten_ms > self.now + NOTICED_MS:  # the clock stepped back, and holds it for no longer
+                self.slots[slot] = (min(until_ms, self.now + hold_ms), hold_ms)
+            if until_ms <= self.now:
+                self.slot_ended(slot, "")
+        self.beaten_ms = self.now
+        return reaped
 
     def tick(self, ms: int) -> None:
         for job in self.model.live.values():

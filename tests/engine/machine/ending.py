@@ -53,6 +53,9 @@ class Ending(Breaking, Always):
             self.resume(gate)
         if self.mail.state == "open" and not self.mail.until_ms:
             self.calm()
+        for slot in list(self.slots):
+            assert self.store.give_slot(slot, "good", now_ms=self.now)
+            self.slot_ended(slot, "good")
         for job in self.leased():
             self.settle_one(job, "succeeded", 10)
         for task_id, job in list(self.model.live.items()):
