@@ -173,7 +173,8 @@ class Base(RuleBasedStateMachine):
         reaped = self.world.beat()
         for slot, (until_ms, hold_ms) in list(self.slots.items()):
             if self.beaten_ms > self.now + NOTICED_MS:  # the clock stepped back, and holds it for no longer
-                self.slots[slot] = (min(until_ms, self.now + hold_ms), hold_ms)
+                until_ms = min(until_ms, self.now + hold_ms)
+                self.slots[slot] = (until_ms, hold_ms)
             if until_ms <= self.now:
                 self.slot_ended(slot, "")
         self.beaten_ms = self.now
