@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,8 +37,8 @@ def own_stack() -> Iterator[dict[str, str]]:
         environment = _environment(folder, port)
         broker = stack.enter_context(_process("broker", ["-m", "deploy.local.broker"], environment, folder))
         _wait_for_broker(broker, port, folder / "broker.log")
-        migrate = _command("manage.py", "migrate", "--verbosity", "0")
-        subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+        if play(environment, "migrate", "--verbosity", "0", seconds=_START_SECONDS * 3):
+            raise StackFailed("The database could not be set up.")
         worker = ["-m", "celery", "-A", "config", "worker", "-Q", "webhooks", "-n", "demo@%h"]
         worker += ["-c", str(_SLOTS), "-l", "INFO"]
         stack.enter_context(_process("worker", worker, environment, folder))
@@ -48,9 +50,8 @@ def play(environment: Mapping[str, str], *arguments: str, seconds: float) -> int
 
     Raises subprocess.TimeoutExpired when it takes longer than *seconds*.
     """
-    return subprocess.run(
-        _command("manage.py", *arguments), cwd=ROOT, env=dict(environment), timeout=seconds, check=False
-    ).returncode
+    with _child(["manage.py", *arguments], environment) as process:
+        return process.wait(seconds)
 
 
 def worker_log(environment: Mapping[str, str], lines: int) -> str:
@@ -73,33 +74,54 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, *arguments]
-
-
 @contextmanager
 def _process(
     name: str, arguments: list[str], environment: Mapping[str, str], folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            _command(*arguments),
-            cwd=ROOT,
-            env=dict(environment),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C in the terminal reaches this process alone, which then ends the others in their order.
-            start_new_session=True,
-        )
-        try:
+        # Ctrl-C in the terminal reaches this process alone, which then ends the others in their order.
+        streams = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+        with _child(arguments, environment, **streams) as process:
             yield process
-        finally:
+
+
+@contextmanager
+def _child(
+    arguments: list[str], environment: Mapping[str, str], **streams: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python with *arguments*; at the end it is asked to stop, and killed when it does not."""
+    process = None
+    try:
+        with _undisturbed():
+            process = subprocess.Popen(
+                [sys.executable, *arguments], cwd=ROOT, env=dict(environment), **streams
+            )
+        yield process
+    finally:
+        if process is not None:
             process.terminate()
             try:
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C wait: in the midst of a start they would leave a process that nobody ends."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for which in came:
+            signal.raise_signal(which)
 
 
 def _free_port() -> int:

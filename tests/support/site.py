@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import django
 import environ
+from asgiref.sync import sync_to_async
 from celery import Celery
 from django.conf import settings
 from django.core.management import call_command
@@ -114,9 +116,14 @@ def unmigrated(path: Path) -> Iterator[None]:
 
 
 def _use(database: dict[str, Any]) -> None:
+    _leave()
+    asyncio.run(sync_to_async(_leave)())  # the thread of views under ASGI, which outlives a test, has its own
+    connections.databases["default"] = connections.configure_settings({"default": database})["default"]
+
+
+def _leave() -> None:
     connections["default"].close()
     del connections["default"]
-    connections.databases["default"] = connections.configure_settings({"default": database})["default"]
 
 
 def empty() -> None:
